@@ -1,0 +1,137 @@
+"""The pieces that several networks share: convolutions, normalisation, initialisation, size checks."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..errors import BadInputError
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise `BadInputError` with the sentence unless the condition holds."""
+    if not condition:
+        raise BadInputError(sentence)
+
+
+def check_positive_int(network: str, **values) -> None:
+    """Refuse constructor options that are not whole numbers of at least 1."""
+    for name, value in values.items():
+        ok = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        require(ok, f"{network}: {name} must be a whole number of at least 1, not {value!r}.")
+
+
+def check_fraction(network: str, **values) -> None:
+    """Refuse constructor options that are not in [0, 1)."""
+    for name, value in values.items():
+        ok = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
+        require(ok, f"{network}: {name} must lie in [0, 1), not {value!r}.")
+
+
+def check_input(network: str, shape, in_channels: int, multiple: tuple) -> None:
+    """Refuse a tensor that the network cannot take, with a sentence that says which sizes work.
+
+    Parameters
+    ----------
+    network : str
+        Name used in the sentence.
+    shape : sequence of int
+        (B, C, D, H, W), or (B, C, H, W) for a planar network.
+    in_channels : int
+        Number of channels the first layer expects.
+    multiple : tuple of int
+        Each spatial size must be a positive multiple of its entry.
+
+    Raises
+    ------
+    BadInputError
+        If the number of axes, channels, or a spatial size does not fit.
+    """
+    shape = tuple(int(n) for n in shape)
+    axes = "(batch, channel, depth, height, width)" if len(multiple) == 3 else "(batch, channel, height, width)"
+    require(len(shape) == len(multiple) + 2, f"{network} takes {axes} tensors, not one of shape {shape}.")
+    require(shape[1] == in_channels, f"{network} was built for {in_channels} input channel(s), not {shape[1]}.")
+    sizes = shape[2:]
+    if any(n < 1 or n % m for n, m in zip(sizes, multiple)):
+        nearest = tuple(max(1, -(-n // m)) * m for n, m in zip(sizes, multiple))
+        raise BadInputError(
+            f"{network} cannot take an image of size {'x'.join(map(str, sizes))}: each size must be a multiple of "
+            f"{'x'.join(map(str, multiple))}; the next size that works is {'x'.join(map(str, nearest))}."
+        )
+
+
+def init_glorot(module: nn.Module, bias: float = 0.10) -> nn.Module:
+    """Xavier (Glorot) uniform kernels and one constant bias, as the MR papers initialise (arXiv-v2 Table 1:
+    weights Xavier, bias .10). Normalisation layers keep scale 1 and shift 0."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.constant_(layer.bias, bias)
+    return module
+
+
+NORMS = ("batch", "instance")
+
+
+def make_norm(norm: str, channels: int, momentum: float = 0.1) -> nn.Module:
+    """Batch or (affine) instance normalisation over volumes.
+
+    Raises
+    ------
+    BadInputError
+        If the name is neither ``batch`` nor ``instance``.
+    """
+    if norm == "batch":
+        return nn.BatchNorm3d(channels, momentum=momentum)
+    if norm == "instance":
+        return nn.InstanceNorm3d(channels, affine=True)
+    raise BadInputError(f"There is no normalisation named {norm!r}; choose one of {', '.join(NORMS)}.")
+
+
+def conv_relu(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
+    """A padded 3x3x3 convolution and ReLU; the size of the image stays."""
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, 3, padding=dilation, dilation=dilation),
+        nn.ReLU(inplace=True),
+    )
+
+
+def two_convs(inputs: int, outputs: int) -> nn.Sequential:
+    """Two padded 3x3x3 convolutions with ReLU: one level of a 3D U-Net."""
+    return nn.Sequential(conv_relu(inputs, outputs), conv_relu(outputs, outputs))
+
+
+def up_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """A padded 3x3x3 up-convolution with stride 2 and ReLU: each size doubles.
+
+    The stride-2 transposed convolution is zero-interleaved up-sampling and the convolution in one step: the same
+    number of weights as up-sampling first and convolving after, an eighth of the multiplications.
+    """
+    return nn.Sequential(
+        nn.ConvTranspose3d(inputs, outputs, 3, stride=2, padding=1, output_padding=1),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ParallelDilated(nn.Module):
+    """Padded 3x3x3 convolutions with different dilation rates side by side, concatenated (SciRep-2018 Fig. 6).
+
+    Parameters
+    ----------
+    inputs : int
+        Channels in.
+    outputs : int
+        Channels of each branch; the result has ``len(rates) * outputs`` channels.
+    rates : sequence of int
+        Dilation rates; the padding equals the rate, so the size stays.
+    """
+
+    def __init__(self, inputs: int, outputs: int, rates):
+        super().__init__()
+        self.rates = tuple(rates)
+        self.branches = nn.ModuleList(conv_relu(inputs, outputs, dilation=r) for r in self.rates)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, inputs, D, H, W) -> (B, len(rates) * outputs, D, H, W)."""
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
