@@ -242,6 +242,8 @@ def resample(array, source: Grid, target: Grid, order="linear", antialias=True, 
     torch.Tensor
         float32, of the target's shape, on ``device``.
     """
+    import torch
+
     start, stop = footprint(source, target, order)
     window = tuple(slice(a, b) for a, b in zip(start, stop))
     matrix, offset = index_map(source, target)
@@ -249,6 +251,7 @@ def resample(array, source: Grid, target: Grid, order="linear", antialias=True, 
     axes = _parallel_axes(matrix, target.shape)
     if axes is None:
         result = _resample_oblique(array[window], matrix, local, target.shape, antialias, device)
+        result.masked_fill_(~coverage(source, target, device), fill)
     else:
         steps = [matrix[s, t] for t, s in enumerate(axes)]
         matrices = [
@@ -258,7 +261,7 @@ def resample(array, source: Grid, target: Grid, order="linear", antialias=True, 
         crop = array[window]
         crop = crop.permute(axes) if hasattr(crop, "permute") else crop.transpose(axes)
         result = _apply_axis_matrices(crop, matrices, device)
-    outside = ~coverage(source, target, device)
-    if bool(outside.any()):
-        result.masked_fill_(outside, fill)
+        for t, (n, s) in enumerate(zip(target.shape, axes)):
+            outside = np.flatnonzero(~_covered(np.arange(n) * steps[t] + offset[s], source.shape[s]))
+            result.index_fill_(t, torch.from_numpy(outside).to(device), fill)
     return result
