@@ -16,8 +16,8 @@ class UNet3DDilated(UNet3D):
     With F 32, L 4 and rates {1, 2, 4, 8} the centre has 4 (27 * 256 + 1) 512 = 14,157,824 parameters, the first
     up-convolution 27 * 2048 * 256 + 256 = 14,156,032, and the network 40,039,682. (F 16, L 3: 2,489,858.)
 
-    On a 48x256x256 image four poolings leave 3x16x16 at the centre: there, rate 4 and 8 reach over the edge of the
-    slab along the slice axis and see zero padding, and in the plane rate 8 spans 17 of the 16 cells.
+    On a 48x256x256 image four poolings leave 3x16x16 at the centre: along the slice axis the outer taps of every rate
+    above 2 fall on the zero padding, in the plane rate 8 reaches half the field of view either way.
 
     Parameters
     ----------

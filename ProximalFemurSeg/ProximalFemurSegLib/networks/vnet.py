@@ -119,7 +119,7 @@ class VNet(nn.Module):
                                  blocks.make_norm(norm, outputs, momentum), nn.ReLU(inplace=True))
 
         self.enter = ResidualStage(in_channels, base_features, down_convs[0], norm, momentum)
-        self.shrink = nn.ModuleList(resampler(nn.Conv3d, a, b) for a, b in zip(maps, maps[1:]))
+        self.shrink = nn.ModuleList(resampler(nn.Conv3d, a, b) for a, b in zip(maps[:-1], maps[1:]))
         self.down = nn.ModuleList(ResidualStage(m, m, c, norm, momentum) for m, c in zip(maps[1:], down_convs[1:]))
         self.grow = nn.ModuleList(resampler(nn.ConvTranspose3d, 2 * m, m) for m in reversed(maps[:-1]))
         self.up = nn.ModuleList(

@@ -1,0 +1,1 @@
+"""Training of the networks: recipes, losses, the loop, data from files and phantoms."""
