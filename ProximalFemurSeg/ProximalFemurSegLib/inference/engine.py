@@ -1,0 +1,237 @@
+"""Run a network over a volume on the processor at hand, and get by when memory runs out."""
+
+from __future__ import annotations
+
+import gc
+import time
+from contextlib import nullcontext
+from math import prod
+
+import torch
+
+from ..cpu_tuning import tune_malloc
+from ..errors import BadInputError, ProximalFemurSegError
+from .devices import choose_device, describe_device, fast_precision
+from .plan import plan_windows, sliding_plan
+from .windows import predict_windows
+
+# Peak bytes per voxel of a forward pass, over (features of the first layer x bytes of a value): measured 13 to 16 on
+# the V-Net, 8 to 12 on the 3D U-Nets.
+_MAPS_ALIVE = 16
+_CPU_MEMORY = 1.6e9
+_GPU_SHARE = 0.7
+_MEMORY_PHRASES = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad allocation",
+    "alloc_failed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if an exception says that memory ran out, on any device and in any version of torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _MEMORY_PHRASES)
+
+
+class Engine:
+    """A device, a precision, and the fallbacks: smaller windows, then the CPU.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; see `choose_device`.
+    precision : str
+        ``auto`` (what is fast on the device), ``float32``, ``bfloat16`` or ``float16``.
+    memory_bytes : float, optional
+        What one forward pass may take; by default 1.6 GB on a CPU and 70 % of what is free on a GPU.
+    say : callable, optional
+        Gets one sentence for every fallback.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where networks run; changes to the CPU when a GPU cannot do it.
+    seconds : float
+        Time spent in `predict` so far.
+
+    Raises
+    ------
+    BadInputError
+        If the device or precision cannot be used.
+    """
+
+    def __init__(self, device="auto", precision="auto", memory_bytes=None, say=None):
+        self.device = choose_device(device)
+        names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        if precision != "auto" and precision not in names:
+            raise BadInputError(f"There is no precision '{precision}'; choose auto, {', '.join(names)}.")
+        self._precision_request = names.get(precision)
+        self.precision = self._precision_request or fast_precision(self.device)
+        self.memory_bytes = memory_bytes
+        self.seconds = 0.0
+        self._say = say or (lambda sentence: None)
+        if self.device.type == "cpu":
+            tune_malloc()
+
+    def describe(self) -> str:
+        """Device, precision and torch build in words."""
+        return describe_device(self.device, self.precision)
+
+    @property
+    def array_device(self):
+        """Where to resample: Apple's backend lacks some of the operations."""
+        return torch.device("cpu") if self.device.type == "mps" else self.device
+
+    def predict(self, load, image, window, stride_along_slices=None, progress=None, cancelled=None):
+        """Probabilities of a network's foreground classes over a whole volume.
+
+        Parameters
+        ----------
+        load : callable
+            ``load(device)`` gives the network on that device, ready to use.
+        image : torch.Tensor
+            (D, H, W) float32, normalised; -1 is what lies outside the scan.
+        window : tuple of int
+            (d, h, w) the network was trained on.
+        stride_along_slices : int, optional
+            Use the papers' sliding windows with this step; by default the fewest, largest windows.
+        progress : callable, optional
+            Called with (windows done, windows in all); starts again at 0 when windows have to be smaller.
+        cancelled : callable, optional
+            Asked before every window.
+
+        Returns
+        -------
+        torch.Tensor
+            (classes - 1, D, H, W) float32 on ``array_device``.
+
+        Raises
+        ------
+        CancelledError
+            If ``cancelled`` says so.
+        ProximalFemurSegError
+            If even the smallest windows do not fit into the computer's memory, or the network gives no numbers.
+        """
+        started = time.perf_counter()
+        budget = None
+        try:
+            while True:
+                outcome, plan = self._attempt(load, image, window, stride_along_slices, budget, progress, cancelled)
+                if outcome is not None:
+                    return outcome
+                # The failed attempt's frames are gone here, and with them its tensors.
+                gc.collect()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                stride_along_slices, budget = None, self._smaller(plan, image, window)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+    @torch.inference_mode()
+    def _attempt(self, load, image, window, stride, budget, progress, cancelled):
+        """(result, plan), or (None, plan) if memory ran out."""
+        plan = None
+        try:
+            network = self._prepare(load)
+            multiple = tuple(getattr(network, "size_multiple", (1, 1, 1)))
+            if stride:
+                plan = sliding_plan(window, multiple, stride)
+            else:
+                plan = plan_windows(image.shape, window, multiple, budget or self._budget_voxels(network))
+            batch = 1 if self.device.type == "cpu" else max(1, min(8, int(self._budget_voxels(network) / prod(plan.window))))
+            result = predict_windows(
+                lambda windows: self._forward(network, windows),
+                image.to(self.array_device)[None],
+                plan.window,
+                plan.stride,
+                plan.blend,
+                batch=batch,
+                progress=progress,
+                cancelled=cancelled,
+            )
+            if bool(torch.isfinite(result).all()):
+                return result, plan
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return None, (plan, multiple) if plan else None
+        if self.precision == torch.float32:
+            raise ProximalFemurSegError("The network gave values that are not numbers; its weights file may be damaged.")
+        self._say(f"The network left the range of {self.precision}; it runs again in float32.".replace("torch.", ""))
+        self.precision = torch.float32
+        return self._attempt(load, image, window, stride, budget, progress, cancelled)
+
+    def _prepare(self, load):
+        network = load(self.device)
+        if isinstance(network, torch.nn.Module):
+            # Channels last is what oneDNN and the tensor cores compute in; other layouts are converted in every layer.
+            network = network.eval().to(memory_format=torch.channels_last_3d)
+        return network
+
+    def _forward(self, network, windows):
+        windows = windows.to(device=self.device, memory_format=torch.channels_last_3d)
+        mixed = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision) if mixed else nullcontext():
+            logits = network(windows)
+        logits = logits.float()
+        if logits.shape[1] == 2:
+            probability = torch.sigmoid(logits[:, 1:] - logits[:, :1])
+        else:
+            probability = torch.softmax(logits, dim=1)[:, 1:]
+        return probability.to(self.array_device)
+
+    def _budget_voxels(self, network) -> float:
+        memory = self.memory_bytes
+        if memory is None:
+            memory = _CPU_MEMORY
+            if self.device.type == "cuda":
+                memory = _GPU_SHARE * torch.cuda.mem_get_info(self.device)[0]
+        first = next((m for m in _modules(network) if isinstance(m, torch.nn.Conv3d)), None)
+        features = first.out_channels if first is not None else 1
+        return memory / (_MAPS_ALIVE * features * (4 if self.precision == torch.float32 else 2))
+
+    def _smaller(self, failed, image, trained):
+        """The next budget in voxels, after memory ran out; None for a fresh start on the CPU."""
+        if failed is not None:
+            plan, multiple = failed
+            smaller = plan_windows(image.shape, trained, multiple, prod(plan.window) / 2)
+            if prod(smaller.window) < prod(plan.window):
+                size = "x".join(map(str, smaller.window))
+                self._say(f"Memory ran out on {self.device}: trying again with windows of {size} voxels.")
+                return prod(plan.window) / 2
+        if self.device.type != "cpu":
+            self._say(f"The memory of {self.device} is too small: going on with the CPU, which is slower.")
+            self.use_cpu()
+            return None
+        raise ProximalFemurSegError(
+            "The computer's memory is too small for this image, even in small windows; close other programs, or crop "
+            "the image around the hip."
+        )
+
+    def use_cpu(self):
+        """Leave the GPU for good."""
+        self.device = torch.device("cpu")
+        self.precision = self._precision_request or fast_precision(self.device)
+        tune_malloc()
+
+    def on_device(self, work):
+        """``work(array_device)``, and once more on the CPU if the GPU has no memory for it."""
+        device = self.array_device
+        try:
+            return work(device)
+        except Exception as error:
+            if device.type == "cpu" or not is_out_of_memory(error):
+                raise
+        gc.collect()
+        torch.cuda.empty_cache()
+        self._say(f"The memory of {self.device} is too small: going on with the CPU, which is slower.")
+        self.use_cpu()
+        return work(self.array_device)
+
+
+def _modules(network):
+    return network.modules() if isinstance(network, torch.nn.Module) else ()

@@ -1,0 +1,75 @@
+"""How large the windows are that a network runs over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+_SMALLEST = 32  # voxels; below this a window shows a network too little of a hip to be worth a run
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Sizes in voxels along (D, H, W), and how overlapping windows are blended ('tent' or 'mean')."""
+
+    window: tuple[int, int, int]
+    stride: tuple[int, int, int]
+    blend: str = "tent"
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
+
+
+def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 16) -> WindowPlan:
+    """The fewest, largest windows that fit into memory.
+
+    A padded convolutional network takes an image of any size: one pass over all of it costs least and shows the
+    network most. An image too large for the memory is cut along the axis that is longest beside the trained window,
+    into windows of equal size.
+
+    Parameters
+    ----------
+    size : tuple of int
+        The image.
+    trained : tuple of int
+        The window the network was trained on; a smaller image is padded to it, and windows shrink below it only when
+        the memory demands it.
+    multiple : tuple of int
+        What sizes the network takes.
+    budget_voxels : float
+        Largest window.
+    overlap : int
+        Least overlap of neighbouring windows in voxels.
+
+    Examples
+    --------
+    >>> plan_windows((60, 256, 256), (48, 256, 256), (8, 8, 8), 1e9).window
+    (64, 256, 256)
+    >>> plan_windows((240, 192, 192), (64, 192, 192), (16, 16, 16), 3e6)
+    WindowPlan(window=(80, 192, 192), stride=(64, 192, 192), blend='tent')
+    """
+    size = tuple(max(n, t) for n, t in zip(size, trained))
+    parts = [1, 1, 1]
+    while True:
+        window = tuple(
+            _round_up(ceil((n + (p - 1) * overlap) / p), m) if p > 1 else _round_up(n, m)
+            for n, p, m in zip(size, parts, multiple)
+        )
+        limits = [max(m, min(_SMALLEST, t)) for m, t in zip(multiple, trained)]
+        above = [a for a in range(3) if window[a] > _round_up(limits[a], multiple[a])]
+        if prod(window) <= budget_voxels or not above:
+            break
+        larger = [a for a in above if window[a] > trained[a]] or above
+        parts[max(larger, key=lambda a: window[a] / trained[a])] += 1
+    stride = tuple(w if p == 1 else w - min(overlap, w // 2) for w, p in zip(window, parts))
+    return WindowPlan(window, stride)
+
+
+def sliding_plan(trained, multiple, stride_along_slices: int) -> WindowPlan:
+    """The papers' own way: the trained window, moved along the slice axis in steps, plain mean.
+
+    QCT-2021 uses steps of one slice, S - 64 + 1 windows for S slices.
+    """
+    window = tuple(_round_up(t, m) for t, m in zip(trained, multiple))
+    return WindowPlan(window, (min(stride_along_slices, window[0]), window[1], window[2]), "mean")

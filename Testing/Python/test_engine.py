@@ -1,0 +1,235 @@
+"""Devices, window plans, and what happens when memory runs out."""
+
+from math import prod
+
+import pytest
+import torch
+
+from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
+from ProximalFemurSegLib.inference.devices import choose_device, describe_device, fast_precision
+from ProximalFemurSegLib.inference.engine import Engine, is_out_of_memory
+from ProximalFemurSegLib.inference.plan import plan_windows, sliding_plan
+from ProximalFemurSegLib.inference.windows import window_starts
+from ProximalFemurSegLib.networks import build_network
+
+
+class Intensity:
+    """A network that calls bright voxels bone, and keeps the sizes it was given."""
+
+    size_multiple = (4, 4, 4)
+
+    def __init__(self, largest=None):
+        self.largest = largest
+        self.sizes = []
+
+    def __call__(self, x):
+        self.sizes.append(tuple(x.shape[2:]))
+        if self.largest and prod(self.sizes[-1]) > self.largest:
+            raise torch.OutOfMemoryError("fake device is full")
+        return torch.cat([-10 * x, 10 * x], dim=1)
+
+
+def test_probability_is_the_softmax_of_the_logits():
+    image = torch.linspace(-1, 1, 8 * 8 * 8).view(8, 8, 8)
+    result = Engine("cpu", "float32").predict(lambda device: Intensity(), image, (8, 8, 8))
+    assert result.shape == (1, 8, 8, 8)
+    assert torch.allclose(result[0], torch.softmax(torch.stack([-10 * image, 10 * image]), 0)[1], atol=1e-6)
+
+
+def test_three_classes_give_two_maps():
+    image = torch.zeros(4, 4, 4)
+    scores = torch.tensor([0.0, 1.0, 2.0]).view(1, 3, 1, 1, 1)
+    result = Engine("cpu").predict(lambda device: lambda x: x + scores, image, (4, 4, 4))
+    assert result[:, 0, 0, 0].tolist() == pytest.approx(torch.softmax(scores.flatten(), 0)[1:].tolist())
+
+
+def test_memory_that_runs_out_gives_smaller_windows_and_says_so():
+    network, said, progress = Intensity(largest=64 * 64 * 64), [], []
+    image = torch.rand(100, 64, 64) - 0.5
+    engine = Engine("cpu", "float32", say=said.append)
+    result = engine.predict(lambda device: network, image, (64, 64, 64), progress=lambda *a: progress.append(a))
+    assert torch.allclose(result[0], torch.sigmoid(20 * image), atol=1e-5)
+    assert prod(network.sizes[0]) > 64**3 and all(prod(s) <= 64**3 for s in network.sizes[1:])
+    assert len(said) == 1 and "windows of" in said[0]
+    assert progress[-1][0] == progress[-1][1] > 1
+
+
+def test_a_gpu_without_memory_hands_over_to_the_cpu():
+    said, asked = [], []
+
+    def load(device):
+        asked.append(device.type)
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Intensity()
+
+    engine = Engine("cpu", "float32", say=said.append)
+    engine.device = torch.device("cuda", 0)
+    image = torch.rand(8, 8, 8)
+    result = engine.predict(load, image, (8, 8, 8))
+    assert torch.allclose(result[0], torch.sigmoid(20 * image), atol=1e-5)
+    assert asked == ["cuda", "cpu"] and engine.device.type == "cpu"
+    assert len(said) == 1 and "CPU" in said[0]
+
+
+def test_work_beside_the_network_moves_to_the_cpu_too():
+    engine = Engine("cpu")
+    engine.device = torch.device("cuda", 0)
+
+    def work(device):
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return device.type
+
+    assert engine.on_device(work) == "cpu"
+
+
+def test_memory_too_small_for_any_window_is_a_sentence():
+    with pytest.raises(ProximalFemurSegError, match="memory is too small"):
+        Engine("cpu").predict(lambda device: Intensity(largest=1), torch.zeros(64, 64, 64), (64, 64, 64))
+
+
+def test_other_errors_of_a_network_are_not_hidden():
+    def load(device):
+        raise RuntimeError("weights do not fit")
+
+    with pytest.raises(RuntimeError, match="weights do not fit"):
+        Engine("cpu").predict(load, torch.zeros(4, 4, 4), (4, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("x"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("shape mismatch"), False),
+        (KeyError("out of memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_a_real_allocation_failure_is_recognised():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)
+    assert is_out_of_memory(caught.value)
+
+
+def test_numbers_out_of_range_are_repeated_in_float32():
+    said, seen = [], []
+
+    def network(x):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return torch.cat([x, x / (0.0 if seen[-1] else 1.0)], dim=1)
+
+    engine = Engine("cpu", "bfloat16", say=said.append)
+    result = engine.predict(lambda device: network, torch.zeros(4, 4, 4), (4, 4, 4))
+    assert (result == 0.5).all() and seen == [True, False]
+    assert "float32" in said[0]
+
+
+def test_a_network_without_numbers_is_a_sentence():
+    with pytest.raises(ProximalFemurSegError, match="not numbers"):
+        Engine("cpu", "float32").predict(
+            lambda device: lambda x: torch.cat([x, x * float("nan")], 1), torch.zeros(4, 4, 4), (4, 4, 4)
+        )
+
+
+def test_bfloat16_and_float32_agree_on_a_real_network():
+    torch.manual_seed(0)
+    network = build_network("unet3d", base_features=4, levels=2)
+    image = torch.randn(16, 32, 32)
+    full = Engine("cpu", "float32").predict(lambda device: network, image, (16, 32, 32))
+    half = Engine("cpu", "bfloat16").predict(lambda device: network, image, (16, 32, 32))
+    assert (full - half).abs().max() < 0.02
+    assert full.std() > 0
+
+
+def test_cancel_reaches_the_windows():
+    with pytest.raises(CancelledError):
+        Engine("cpu").predict(lambda d: Intensity(), torch.zeros(8, 8, 8), (8, 8, 8), cancelled=lambda: True)
+
+
+def test_the_papers_stride_runs_every_offset():
+    network = Intensity()
+    Engine("cpu", "float32").predict(lambda d: network, torch.zeros(12, 8, 8), (8, 8, 8), stride_along_slices=1)
+    assert network.sizes == [(8, 8, 8)] * (12 - 8 + 1)
+
+
+@pytest.mark.parametrize("size", [(240, 192, 192), (61, 512, 480), (30, 30, 30), (500, 200, 193)])
+@pytest.mark.parametrize("budget", [1e9, 3e6, 5e5, 1.0])
+def test_plans_fit_cover_and_use_sizes_the_network_takes(size, budget):
+    trained, multiple = (64, 192, 192), (16, 16, 16)
+    plan = plan_windows(size, trained, multiple, budget)
+    padded = [max(n, w) for n, w in zip(size, plan.window)]
+    assert all(w % m == 0 for w, m in zip(plan.window, multiple))
+    assert prod(plan.window) <= budget or max(plan.window) <= 48
+    for n, w, s in zip(padded, plan.window, plan.stride):
+        starts = window_starts(n, w, s)
+        assert starts[-1] + w == n
+        assert all(b - a <= w - min(16, w // 2) for a, b in zip(starts, starts[1:]))
+
+
+def test_one_pass_where_it_fits_and_no_window_below_the_trained_one_before_it_must():
+    assert plan_windows((50, 256, 250), (48, 256, 256), (8, 8, 8), 1e8).window == (56, 256, 256)
+    assert plan_windows((400, 192, 192), (64, 192, 192), (16, 16, 16), 64 * 192 * 192).window == (64, 192, 192)
+
+
+def test_sliding_plan_keeps_the_trained_window():
+    plan = sliding_plan((64, 192, 192), (16, 16, 16), 1)
+    assert (plan.window, plan.stride, plan.blend) == ((64, 192, 192), (1, 192, 192), "mean")
+
+
+def test_the_cpu_is_always_there_and_described():
+    device = choose_device("cpu")
+    assert device.type == "cpu" and choose_device("auto").type in ("cpu", "cuda")
+    assert fast_precision(device) in (torch.bfloat16, torch.float32)
+    text = describe_device(device, torch.bfloat16)
+    assert text.startswith("CPU (") and "bfloat16" in text and torch.__version__ in text
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:1", "auto:0", "", "cuda:-1"])
+def test_unknown_devices_are_refused(name):
+    with pytest.raises(BadInputError, match="choose auto, cpu, cuda"):
+        choose_device(name)
+
+
+def test_an_absent_gpu_is_explained(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(BadInputError, match=r"built without CUDA.*--device auto"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.version, "cuda", "12.6")
+    with pytest.raises(BadInputError, match=r"no GPU with a driver for its CUDA 12\.6"):
+        choose_device("cuda:1")
+    assert choose_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(BadInputError, match="Apple GPU"):
+        choose_device("mps")
+
+
+def test_a_gpu_number_beyond_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(BadInputError, match=r"cuda:0 to cuda:1"):
+        choose_device("cuda:2")
+    assert str(choose_device("CUDA:1")) == "cuda:1"
+
+
+def test_a_gpu_that_does_not_work_is_left_alone_by_auto(monkeypatch):
+    """PyTorch lists it, but has no kernels for it (here: no CUDA in the build at all)."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(torch, "ones", broken)
+    assert choose_device("auto").type == "cpu"
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(BadInputError, match="int8"):
+        Engine("cpu", "int8")
