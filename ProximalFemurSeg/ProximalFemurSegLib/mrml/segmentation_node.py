@@ -1,0 +1,342 @@
+"""The masks as a segmentation node: one shared label map, updated in place."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from ..errors import BadInputError
+from ..orientation import reorient
+from ..volume import Grid, Volume
+from .matrices import matrix_from_numpy, numpy_from_matrix
+from .segments import SegmentDescription
+from .terminology import set_terminology
+from .volume_node import grid_from_node, local_affine
+
+BINARY_LABELMAP = "Binary labelmap"
+CLOSED_SURFACE = "Closed surface"
+FINGERPRINT_ATTRIBUTE = "ProximalFemurSeg.Fingerprint"
+"""Node attribute with the fingerprint of the masks as the program last wrote them; it is saved with the scene."""
+
+
+def create_segmentation_node(scene, input_node, segments: Sequence[SegmentDescription], name: str):
+    """Add an empty segmentation with named, coloured segments, on the input volume's geometry.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where to add it.
+    input_node : vtkMRMLScalarVolumeNode
+        The volume that was segmented: the reference geometry (a DICOM SEG export needs it), whose parent transform
+        is taken over.
+    segments : sequence of SegmentDescription
+        From :func:`segments.describe_segments`.
+    name : str
+        Name of the node; made unique.
+
+    Returns
+    -------
+    vtkMRMLSegmentationNode
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    place_on_volume(node, input_node)
+    set_segments(node, segments)
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(0.25)
+    display.SetOpacity2DOutline(1.0)
+    return node
+
+
+def place_on_volume(node, input_node) -> None:
+    """Take over the volume's geometry and parent transform."""
+    node.SetAndObserveTransformNodeID(input_node.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(input_node)
+
+
+def set_segments(node, segments: Sequence[SegmentDescription]) -> None:
+    """Make the node hold exactly these segments: kept where the ID is there already, in the order given."""
+    segmentation = node.GetSegmentation()
+    wanted = {s.segment_id for s in segments}
+    for segment_id in list(segmentation.GetSegmentIDs()):
+        if segment_id not in wanted:
+            segmentation.RemoveSegment(segment_id)
+    for index, description in enumerate(segments):
+        segment = segmentation.GetSegment(description.segment_id)
+        if segment is None:
+            segment = slicer.vtkSegment()
+            segment.SetName(description.name)
+            segment.SetColor(*description.color)
+            segmentation.AddSegment(segment, description.segment_id)
+        set_terminology(segment, description.terminology)
+        segmentation.SetSegmentIndex(description.segment_id, index)
+
+
+def write_labels(node, labels: np.ndarray, segments: Sequence[SegmentDescription], start=(0, 0, 0)) -> None:
+    """Write label values into the segments, without re-creating nodes or segments.
+
+    Only the part of the label map that holds anything need be given. When its place is the one of the last call, the
+    voxels are written into the memory that VTK already displays.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+        From :func:`create_segmentation_node`.
+    labels : numpy.ndarray
+        (K, J, I) uint8 label values; 0 is background.
+    segments : sequence of SegmentDescription
+        Which label belongs to which segment.
+    start : tuple of int
+        Voxel (k, j, i) of the reference volume at which ``labels`` begins.
+
+    Notes
+    -----
+    The 3D surface, where there is one, stays as it was: call :func:`update_surface` when the masks have settled.
+    """
+    segmentation = node.GetSegmentation()
+    image = _shared_image(segmentation, segments)
+    extent = _extent(labels.shape, start)
+    if image is not None and tuple(image.GetExtent()) == extent:
+        np.copyto(_image_array(image), labels, casting="unsafe")
+        # Not the image's own Modified(): at that the segmentation throws its surface away, and during the drag of a
+        # slider the 3D view would be empty. The display reads the time of the voxels.
+        image.GetPointData().GetScalars().Modified()
+    else:
+        image = _oriented_image(node, labels, extent)
+        for description in segments:
+            segment = segmentation.GetSegment(description.segment_id)
+            segment.SetLabelValue(description.label)
+            segment.AddRepresentation(BINARY_LABELMAP, image)
+    for description in segments:
+        segmentation.InvokeEvent(slicer.vtkSegmentation.SourceRepresentationModified, description.segment_id)
+        segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, description.segment_id)
+
+
+def update_surface(node) -> None:
+    """Make the 3D surfaces anew from the masks as they are."""
+    node.RemoveClosedSurfaceRepresentation()
+    node.CreateClosedSurfaceRepresentation()
+
+
+def masks_from_segmentation(node, volume_node) -> dict[str, Volume]:
+    """The segments' masks on a volume's grid.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+        Any segmentation, drawn by hand or computed.
+    volume_node : vtkMRMLScalarVolumeNode
+        Whose grid to sample on; linear transforms between the two are followed.
+
+    Returns
+    -------
+    dict of str to Volume
+        Segment ID to mask (bool), named as the segment, in the order of the segmentation.
+
+    Raises
+    ------
+    BadInputError
+        If a non-linear transform lies between the two.
+    """
+    grid = grid_from_node(volume_node)
+    segmentation = node.GetSegmentation()
+    to_volume = _matrix_between(node, volume_node)
+    shape = grid.shape
+    masks = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        array = np.zeros(shape, dtype=bool)
+        found = _segment_image(node, segment_id)
+        if found is not None:
+            image, value = found
+            _sample(image, value, to_volume, volume_node, array)
+        masks[segment_id] = Volume(array, grid, name=segmentation.GetSegment(segment_id).GetName())
+    return masks
+
+
+def fingerprint(node) -> str:
+    """A short text that tells any change of any voxel of the masks, and segments that come or go.
+
+    It describes the masks where they lie in the patient: how they are cut, layered and ordered in memory, which saving
+    and loading may change, does not enter. Compare two with :func:`same_fingerprint`.
+    """
+    segmentation = node.GetSegmentation()
+    parts = []
+    for segment_id in sorted(segmentation.GetSegmentIDs()):
+        found = _segment_image(node, segment_id)
+        parts.append(f"{segment_id}:{'empty' if found is None else _mask_fingerprint(*found)}")
+    return ";".join(parts)
+
+
+def same_fingerprint(one: str | None, other: str | None) -> bool:
+    """True if two fingerprints are of the same masks, places compared within 0.01 mm (files round)."""
+    if one is None or other is None:
+        return False
+    parts_one, parts_other = one.split(";"), other.split(";")
+    return len(parts_one) == len(parts_other) and all(map(_same_part, parts_one, parts_other))
+
+
+def mark_automatic(node) -> None:
+    """Remember the masks as they are now as the program's own."""
+    node.SetAttribute(FINGERPRINT_ATTRIBUTE, fingerprint(node))
+
+
+def is_edited(node) -> bool:
+    """True if the masks are not as the program last wrote them: somebody drew, or they came from elsewhere."""
+    return not same_fingerprint(node.GetAttribute(FINGERPRINT_ATTRIBUTE), fingerprint(node))
+
+
+def _shared_image(segmentation, segments):
+    """The label map that all these segments share with the labels expected, or None if they do not (any longer)."""
+    images = []
+    for description in segments:
+        segment = segmentation.GetSegment(description.segment_id)
+        if segment is None or segment.GetLabelValue() != description.label:
+            return None
+        images.append(segment.GetRepresentation(BINARY_LABELMAP))
+    if not images or images[0] is None or any(image is not images[0] for image in images):
+        return None
+    scalars = images[0].GetPointData().GetScalars()
+    if scalars is None or scalars.GetDataType() != vtk.VTK_UNSIGNED_CHAR:
+        return None
+    # A segment that the user added to this layer must not be written over.
+    sharing = set(_sharing(segmentation, segments[0].segment_id))
+    return images[0] if sharing <= {s.segment_id for s in segments} else None
+
+
+def _sharing(segmentation, segment_id):
+    layer = segmentation.GetLayerIndex(segment_id)
+    return segmentation.GetSegmentIDsForLayer(layer) if layer >= 0 else ()
+
+
+def _extent(shape, start):
+    low = np.asarray(start, dtype=int)[::-1]
+    high = low + np.asarray(shape, dtype=int)[::-1] - 1
+    return tuple(int(v) for pair in zip(low, high) for v in pair)
+
+
+def _oriented_image(node, labels, extent):
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(*extent)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    image.SetImageToWorldMatrix(matrix_from_numpy(_reference_affine(node)))
+    np.copyto(_image_array(image), labels, casting="unsafe")
+    return image
+
+
+def _image_array(image) -> np.ndarray:
+    scalars = image.GetPointData().GetScalars()
+    return numpy_support.vtk_to_numpy(scalars).reshape(tuple(reversed(image.GetDimensions())))
+
+
+def _reference_affine(node) -> np.ndarray:
+    """(4, 4) IJK to RAS of the reference geometry, in the segmentation's own coordinates."""
+    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    geometry = slicer.vtkOrientedImageData()
+    text = node.GetSegmentation().GetConversionParameter(parameter)
+    if not text or not slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, geometry, False):
+        raise BadInputError(
+            f"The segmentation '{node.GetName()}' has no reference geometry; "
+            "choose its source volume in Segment Editor."
+        )
+    return _image_affine(geometry)
+
+
+def _image_affine(image) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return numpy_from_matrix(matrix)
+
+
+def _segment_image(node, segment_id):
+    """(label map, label value) of a segment, or None where it is empty; made from the surface if that is the source."""
+    segmentation = node.GetSegmentation()
+    segment = segmentation.GetSegment(segment_id)
+    image = segment.GetRepresentation(BINARY_LABELMAP)
+    if image is None and segmentation.CreateRepresentation(BINARY_LABELMAP):
+        image = segment.GetRepresentation(BINARY_LABELMAP)
+    if image is None or image.GetPointData().GetScalars() is None or image.GetNumberOfPoints() == 0:
+        return None
+    return image, segment.GetLabelValue()
+
+
+def _matrix_between(node, volume_node) -> np.ndarray:
+    from_node, to_node = node.GetParentTransformNode(), volume_node.GetParentTransformNode()
+    if from_node is to_node:
+        return np.eye(4)
+    for transform in (from_node, to_node):
+        if transform is not None and not transform.IsTransformToWorldLinear():
+            raise BadInputError(
+                f"A non-linear transform lies between the segmentation '{node.GetName()}' and the volume "
+                f"'{volume_node.GetName()}'; harden it first."
+            )
+    matrix = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(from_node, to_node, matrix)
+    return numpy_from_matrix(matrix)
+
+
+def _sample(image, value, to_volume, volume_node, out) -> None:
+    """Write the mask of ``image == value`` into ``out``, which lies on the volume node's grid."""
+    segment_to_volume = np.linalg.inv(local_affine(volume_node)) @ to_volume @ _image_affine(image)
+    extent = image.GetExtent()
+    offset = segment_to_volume[:3, 3] + segment_to_volume[:3, :3] @ np.array(extent[::2], dtype=float)
+    same_lattice = np.allclose(segment_to_volume[:3, :3], np.eye(3), atol=1e-4) and np.allclose(
+        offset, np.round(offset), atol=1e-2
+    )
+    if same_lattice:
+        source = _image_array(image) == value
+        _paste(source, np.round(offset).astype(int)[::-1], out)
+        return
+    reference = slicer.vtkOrientedImageData()
+    reference.SetExtent(0, out.shape[2] - 1, 0, out.shape[1] - 1, 0, out.shape[0] - 1)
+    reference.SetImageToWorldMatrix(matrix_from_numpy(local_affine(volume_node)))
+    moved = slicer.vtkOrientedImageData()
+    moved.ShallowCopy(image)
+    moved.SetImageToWorldMatrix(matrix_from_numpy(to_volume @ _image_affine(image)))
+    resampled = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        moved, reference, resampled, False, False
+    )
+    np.equal(_image_array(resampled), value, out=out)
+
+
+def _paste(source, start, out) -> None:
+    low = np.maximum(start, 0)
+    high = np.minimum(start + source.shape, out.shape)
+    if np.all(high > low):
+        target = tuple(slice(a, b) for a, b in zip(low, high))
+        out[target] = source[tuple(slice(a, b) for a, b in zip(low - start, high - start))]
+
+
+def _mask_fingerprint(image, value) -> str:
+    mask = _image_array(image) == value
+    box = []
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if line.size == 0:
+            return "empty"
+        box.append((int(line[0]), int(line[-1]) + 1))
+    crop = mask[tuple(slice(low, high) for low, high in box)]
+    affine = _image_affine(image)
+    first = [low + offset for (low, _), offset in zip(reversed(box), image.GetExtent()[::2])]
+    affine[:3, 3] = affine[:3, :3] @ first + affine[:3, 3]
+    # Slicer turns left-handed volumes round when it reads them: the order of the axes must not count.
+    upright = reorient(Volume(crop, Grid(crop.shape, affine)), "SAR")
+    checksum = zlib.crc32(np.packbits(upright.array))
+    corner = ",".join(f"{x:.4f}" for x in upright.grid.origin)
+    return f"{'x'.join(str(n) for n in upright.array.shape)}@{corner}#{checksum:08x}"
+
+
+def _same_part(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    (start_one, _, rest_one), (start_other, _, rest_other) = one.partition("@"), other.partition("@")
+    (corner_one, _, sum_one), (corner_other, _, sum_other) = rest_one.partition("#"), rest_other.partition("#")
+    if start_one != start_other or sum_one != sum_other or not corner_one or not corner_other:
+        return False
+    apart = np.subtract([float(x) for x in corner_one.split(",")], [float(x) for x in corner_other.split(",")])
+    return bool(np.abs(apart).max() < 0.01)
