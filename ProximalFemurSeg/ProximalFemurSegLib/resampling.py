@@ -158,12 +158,14 @@ def coverage(source: Grid, target: Grid, device="cpu"):
     return inside
 
 
-def _to_tensor(array, device):
+def _to_tensor(array, device, fill):
     import torch
 
     if not torch.is_tensor(array):
         array = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    return array.to(device=device, dtype=torch.float32)
+    array = array.to(device=device, dtype=torch.float32)
+    # One infinite voxel would spread over every voxel whose kernel row it meets with weight zero.
+    return array if bool(torch.isfinite(array).all()) else torch.nan_to_num(array, fill, fill, fill)
 
 
 def _slabs(array):
@@ -171,17 +173,32 @@ def _slabs(array):
     return [array[a : a + thickness] for a in range(0, array.shape[0], thickness)]
 
 
-def _apply_axis_matrices(array, matrices, device):
+def _contiguous_run(matrix) -> slice | None:
+    """The voxels that a matrix copies one by one, or None if it mixes any."""
+    rows, columns = matrix.shape
+    start = int(matrix[0].argmax())
+    if start + rows <= columns and np.abs(matrix - np.eye(rows, columns, start)).max() < 1e-6:
+        return slice(start, start + rows)
+    return None
+
+
+def _apply_axis_matrices(array, matrices, device, fill):
     """Contract axis a of the array with matrices[a] (m_a, n_a)."""
     import torch
 
-    first, rows, columns = (torch.from_numpy(m.astype(np.float32)).to(device) for m in matrices)
+    runs = [_contiguous_run(m) for m in matrices]
+    array = array[tuple(run or slice(None) for run in runs)]
+    first, rows, columns = (
+        None if run else torch.from_numpy(m.astype(np.float32)).to(device) for m, run in zip(matrices, runs)
+    )
     planes = []
     for slab in _slabs(array):  # in slabs, so that a long scan is never wholly in floating point
-        slab = _to_tensor(slab, device)
-        planes.append(torch.matmul(rows, torch.matmul(slab, columns.T)))
-    planes = torch.cat(planes) if len(planes) > 1 else planes[0]
-    return torch.matmul(first, planes.flatten(1)).view(-1, *planes.shape[1:])
+        slab = _to_tensor(slab, device, fill)
+        slab = slab if columns is None else torch.matmul(slab, columns.T)
+        planes.append(slab if rows is None else torch.matmul(rows, slab))
+    # A plain copy must not share memory with the source.
+    planes = torch.cat(planes) if len(planes) > 1 or all(runs) else planes[0]
+    return planes if first is None else torch.matmul(first, planes.flatten(1)).view(-1, *planes.shape[1:])
 
 
 def _smoothing_matrix(length: int, sigma: float) -> np.ndarray:
@@ -190,7 +207,7 @@ def _smoothing_matrix(length: int, sigma: float) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _resample_oblique(array, matrix, offset, shape, antialias, device):
+def _resample_oblique(array, matrix, offset, shape, antialias, device, fill):
     import torch
     from torch.nn.functional import grid_sample
 
@@ -199,9 +216,9 @@ def _resample_oblique(array, matrix, offset, shape, antialias, device):
     variance = (growth**2 - 1) / 6
     if antialias and variance.max() > 0.01:
         matrices = [_smoothing_matrix(n, np.sqrt(max(v, 1e-4))) for n, v in zip(array.shape, variance)]
-        array = _apply_axis_matrices(array, matrices, device)
+        array = _apply_axis_matrices(array, matrices, device, fill)
     else:
-        array = _to_tensor(array, device)
+        array = _to_tensor(array, device, fill)
     length = np.asarray(array.shape)
     scale = 2.0 / np.maximum(length - 1, 1)
     unit = torch.from_numpy(matrix * scale[:, None])
@@ -225,7 +242,7 @@ def resample(array, source: Grid, target: Grid, order="linear", antialias=True, 
     Parameters
     ----------
     array : numpy.ndarray or torch.Tensor
-        (K, J, I) values on ``source``, any real type, finite.
+        (K, J, I) values on ``source``, any real type; what is not a finite number counts as ``fill``.
     source, target : Grid
         Any two grids; oblique, flipped and permuted ones included.
     order : {'linear', 'cubic'}
@@ -250,7 +267,7 @@ def resample(array, source: Grid, target: Grid, order="linear", antialias=True, 
     local = offset - start
     axes = _parallel_axes(matrix, target.shape)
     if axes is None:
-        result = _resample_oblique(array[window], matrix, local, target.shape, antialias, device)
+        result = _resample_oblique(array[window], matrix, local, target.shape, antialias, device, fill)
         result.masked_fill_(~coverage(source, target, device), fill)
     else:
         steps = [matrix[s, t] for t, s in enumerate(axes)]
@@ -260,7 +277,7 @@ def resample(array, source: Grid, target: Grid, order="linear", antialias=True, 
         ]
         crop = array[window]
         crop = crop.permute(axes) if hasattr(crop, "permute") else crop.transpose(axes)
-        result = _apply_axis_matrices(crop, matrices, device)
+        result = _apply_axis_matrices(crop, matrices, device, fill)
         for t, (n, s) in enumerate(zip(target.shape, axes)):
             outside = np.flatnonzero(~_covered(np.arange(n) * steps[t] + offset[s], source.shape[s]))
             result.index_fill_(t, torch.from_numpy(outside).to(device), fill)

@@ -209,3 +209,24 @@ def test_a_ball_survives_the_way_to_a_network_grid_and_back():
 def test_an_unknown_order_is_refused():
     with pytest.raises(ValueError, match="quintic"):
         axis_weights([0], 3, 1.0, "quintic")
+
+
+@pytest.mark.parametrize("direction", [None, rotated(35)], ids=["parallel", "oblique"])
+def test_values_that_are_not_numbers_do_not_spread(direction):
+    array = np.ones(SOURCE.shape)
+    array[15, 20, 18], array[14, 20, 18] = np.nan, np.inf
+    target = centred((20, 20, 20), (1, 1, 1), direction)
+    result = resample(array, SOURCE, target, fill=0.0).numpy()
+    assert np.isfinite(result).all()
+    assert 0 < (np.abs(result - 1) > 1e-5).sum() < 80
+
+
+def test_equal_grids_copy_and_shifted_ones_shift():
+    array = np.random.default_rng(2).normal(size=SOURCE.shape).astype(np.float32)
+    assert np.array_equal(resample(array, SOURCE, SOURCE, "cubic").numpy(), array)
+    copy = resample(array, SOURCE, SOURCE)
+    copy += 1
+    assert not np.array_equal(copy.numpy(), array)
+    moved = SOURCE.crop((3, 4, 5), (20, 44, 30))
+    result = resample(array, SOURCE, moved, "cubic", fill=9.0).numpy()
+    assert np.array_equal(result[:, :36], array[3:20, 4:, 5:30]) and (result[:, 36:] == 9).all()
