@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..cpu_tuning import bf16_is_fast, tune_malloc
+from ..cpu_tuning import available_cpus, bf16_is_fast, tune_malloc
 from ..errors import BadInputError
 from ..networks import build_network
 from .feeding import Feeder
@@ -55,6 +55,35 @@ def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         rate *= recipe.final_rate + (1 - recipe.final_rate) * fall
     return rate
+
+
+class _ThreadChooser:
+    """Finds out, again and again, how many CPU threads are fastest just now.
+
+    Where other work shares the cores, two threads that wait for each other can be slower than one alone; which it is
+    changes by the hour. Every `period` steps each count gets a few steps, and the fastest goes on.
+    """
+
+    def __init__(self, period: int = 200, probe: int = 4):
+        most = available_cpus()
+        self._counts = sorted({1, max(1, most // 2), most})
+        self._period, self._probe, self._done, self._times = period, probe, 0, {}
+
+    def before_step(self) -> None:
+        """Set the thread count of the coming step."""
+        place = self._done % self._period
+        if place % self._probe == 0 and place // self._probe < len(self._counts):
+            if place == 0:
+                self._times = {}
+            torch.set_num_threads(self._counts[place // self._probe])
+        elif place == self._probe * len(self._counts):
+            torch.set_num_threads(min(self._times, key=lambda count: min(self._times[count])))
+
+    def after_step(self, seconds: float) -> None:
+        """Note how long the step took."""
+        if self._done % self._period < self._probe * len(self._counts):
+            self._times.setdefault(torch.get_num_threads(), []).append(seconds)
+        self._done += 1
 
 
 def _make_optimizer(recipe: Recipe, network: nn.Module):
@@ -137,7 +166,7 @@ def _start_log(folder: Path, step: int) -> None:
 
 
 def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = False, device="cpu", workers: int = 1,
-          threads: int | None = None, start=None, log_every: int = 20, progress=None, cancelled=None) -> TrainingResult:
+          threads: int | str | None = None, start=None, log_every: int = 20, progress=None, cancelled=None) -> TrainingResult:
     """Train a network.
 
     Parameters
@@ -159,8 +188,9 @@ def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = Fals
         Where to train.
     workers : int
         Processes that prepare samples (the data set must be picklable); 0 uses a thread of this process.
-    threads : int or None
-        CPU threads of the network; None leaves torch's setting.
+    threads : int, 'auto' or None
+        CPU threads of the network; ``auto`` tries now and then which count is fastest, which helps where other work
+        shares the cores (and makes two runs differ in the last bits); None leaves torch's setting.
     start : dict or None
         State of a network to start from, instead of fresh weights.
     log_every : int
@@ -180,7 +210,8 @@ def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = Fals
         If the folder holds another training, or the recipe does not fit the data.
     """
     tune_malloc()
-    if threads:
+    chooser = _ThreadChooser() if threads == "auto" else None
+    if isinstance(threads, int):
         torch.set_num_threads(threads)
     device = torch.device(device)
     folder = Path(out_dir)
@@ -252,7 +283,7 @@ def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = Fals
         if validation:
             write({"step": step, "validation": metrics, "seconds": round(seconds(), 1)})
 
-    losses, scores, last_save = [], [], time.monotonic()
+    losses, scores, last_save, waited = [], [], time.monotonic(), 0.0
     validated, whole = -1, True
     finished = progress_now() >= 1
     with Feeder(dataset, step * recipe.batch_size, recipe.steps * recipe.batch_size, workers) as feeder:
@@ -267,7 +298,12 @@ def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = Fals
                     for layer in network.modules():
                         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                             layer.eval()
+                wait_began = time.monotonic()
                 images, targets = feeder.next_batch(recipe.batch_size)
+                step_began = time.monotonic()
+                waited += step_began - wait_began
+                if chooser:
+                    chooser.before_step()
                 images = images.to(device, memory_format=torch.channels_last_3d)
                 targets = targets.to(device)
                 # Dropout of a step depends on the step alone, so that a resumed training draws the same.
@@ -288,13 +324,16 @@ def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = Fals
                 step += 1
                 whole = True
                 losses.append(float(loss.detach()))
+                if chooser:
+                    chooser.after_step(time.monotonic() - step_began)
                 scores.append(batch_dice(logits.detach(), targets))
                 finished = progress_now() >= 1
                 if step % log_every == 0 or finished:
                     write({"step": step, "loss": round(sum(losses) / len(losses), 6),
                            "dice": round(sum(scores) / len(scores), 6), "rate": float(f"{rate:.4g}"),
-                           "gradient_norm": float(f"{float(norm):.4g}"), "seconds": round(seconds(), 1)})
-                    losses, scores = [], []
+                           "gradient_norm": float(f"{float(norm):.4g}"), "threads": torch.get_num_threads(),
+                           "waited": round(waited, 1), "seconds": round(seconds(), 1)})
+                    losses, scores, waited = [], [], 0.0
                 if step % recipe.validate_every == 0 or finished:
                     validate()
                     validated = step

@@ -1,0 +1,423 @@
+"""Training samples from baked phantom anatomy: every index its own patient pose, scanner and field of view.
+
+Each data set gives ``sample(index) -> (image (1, D, H, W) float32, target (D, H, W) int64)`` on the network's grid and
+with the network's normalisation, the same for the same index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..phantom import ct_scanner, mr_scanner
+from ..phantom.random_fields import gaussian_blur, generator, smooth_noise
+from ..phantom.tissues import Tissue
+from .phantom_cases import DISTANCE_STEP, BakedCase, load_case
+
+CT_LOW, CT_MIDDLE, CT_HALF = -300.0, 500.0, 800.0
+PAD = -1.0
+
+
+@dataclass(frozen=True)
+class PatchFrame:
+    """A network's grid in the patient.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (D, H, W) voxels of a sample.
+    spacing : tuple of float
+        mm along (D, H, W).
+    axes : tuple of tuple of int
+        For D, H, W: (which baked axis, direction); baked axes are 0 superior, 1 posterior, 2 left.
+    """
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    axes: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+# Orientations as in models.Preprocessing: 'SPL' and 'AIL'.
+SPL = ((0, 1), (1, 1), (2, 1))
+AIL = ((1, -1), (0, -1), (2, 1))
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How widely samples vary.
+
+    Attributes
+    ----------
+    rotation_deg : float
+        Standard deviation of the turn about each axis; cut at twice this.
+    zoom : float
+        Isotropic scale from 1/zoom to zoom.
+    bend_mm : float
+        Amplitude of slow elastic bending.
+    wide : float
+        0 for what scanners do, 1 to go beyond.
+    cut : float
+        Probability that the field of view ends within the patch.
+    coarse : float
+        Probability of thick or coarse voxels.
+    metal : float
+        Probability of an implant.
+    """
+
+    rotation_deg: float = 8.0
+    zoom: float = 1.15
+    bend_mm: float = 4.0
+    wide: float = 1.0
+    cut: float = 0.3
+    coarse: float = 0.4
+    metal: float = 0.06
+
+
+class Patch:
+    """Sampled channels of one patch: what `CtSamples` and `MrSamples` make images of."""
+
+    def __init__(self, case: BakedCase, frame: PatchFrame, variation: Variation, rng, center, mirror: bool = False):
+        self.case, self.frame = case, frame
+        turn = np.clip(rng.normal(size=3), -2, 2) * np.deg2rad(variation.rotation_deg)
+        zoom = float(np.exp(rng.uniform(-1, 1) * np.log(variation.zoom)))
+        rotation = _rotation(turn)
+        linear = np.zeros((3, 3))
+        for column, (axis, direction) in enumerate(frame.axes):
+            linear[axis, column] = direction * frame.spacing[column] * zoom
+        if mirror:
+            linear[:, 2] *= -1
+        linear = rotation @ linear
+        half = (np.array(frame.shape) - 1) / 2
+        origin = np.asarray(center) - linear @ half
+        d, h, w = (torch.arange(n, dtype=torch.float32) for n in frame.shape)
+        matrix = torch.as_tensor(linear, dtype=torch.float32)
+        points = torch.as_tensor(origin, dtype=torch.float32) + d[:, None, None, None] * matrix[:, 0]
+        points = points + h[:, None, None] * matrix[:, 1]
+        points = points + w[:, None] * matrix[:, 2]
+        if variation.bend_mm > 0:
+            source = generator(rng.integers(2**62))
+            extent = np.abs(linear).max(axis=0) * np.array(frame.shape)
+            grain = [n * 45.0 / e for n, e in zip(frame.shape, extent)]
+            amplitude = variation.bend_mm * rng.uniform(0, 1)
+            for axis in range(3):
+                points[..., axis] += amplitude * 0.5 * smooth_noise(frame.shape, grain, source)
+        # Positions in voxels of the baked case, then only the part of it that is needed.
+        points = (points - torch.tensor(case.corner)) / case.spacing
+        size = np.array(case.channels.shape[1:])
+        flat = points.reshape(-1, 3)
+        low = np.clip(np.floor(flat.amin(0).numpy()) - 1, 0, size - 2).astype(int)
+        high = np.clip(np.ceil(flat.amax(0).numpy()) + 2, low + 2, size).astype(int)
+        box = (slice(None), *(slice(a, b) for a, b in zip(low, high)))
+        self.raw = torch.from_numpy(np.array(case.channels[box]))
+        local = points - torch.as_tensor(low, dtype=torch.float32)
+        count = torch.as_tensor(high - low, dtype=torch.float32)
+        self.where = (local / (count - 1) * 2 - 1).flip(-1)[None]
+        self.zoom = zoom
+        # Outside the baked box nothing is known: it counts as outside the field of view.
+        self.valid = ((points >= 0) & (points <= torch.as_tensor(size - 1.0, dtype=torch.float32))).all(-1)
+
+    def read(self, *channels: torch.Tensor) -> list[torch.Tensor]:
+        """Interpolate (D', H', W') float channels of the box at the patch's points."""
+        stacked = torch.stack([c.to(torch.float32) for c in channels])[None]
+        read = torch.nn.functional.grid_sample(stacked, self.where, "bilinear", "border", True)[0]
+        return list(read)
+
+    def distance(self, channel: int) -> torch.Tensor:
+        """The box's periosteal (1) or endosteal (2) distance in mm."""
+        return (self.raw[channel].to(torch.float32) - 128.0) * DISTANCE_STEP
+
+
+def _rotation(angles) -> np.ndarray:
+    result = np.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = [n for n in range(3) if n != axis]
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        result = turn @ result
+    return result
+
+
+def _cut_field(shape, rng, probability: float) -> torch.Tensor:
+    """True where a field of view that ends within the patch has no voxels."""
+    outside = torch.zeros(shape, dtype=torch.bool)
+    for axis in range(3):
+        if rng.random() < probability / 2:
+            margin = int(shape[axis] * rng.uniform(0.05, 0.45))
+            view = outside.transpose(0, axis)
+            if rng.random() < 0.5:
+                view[:margin] = True
+            else:
+                view[-margin:] = True
+    return outside
+
+
+def _coarsen(image: torch.Tensor, factors) -> torch.Tensor:
+    """Average over blocks of voxels and interpolate back: thick slices, coarse matrices."""
+    if max(factors) < 1.05:
+        return image
+    size = [max(4, int(round(n / f))) for n, f in zip(image.shape, factors)]
+    small = torch.nn.functional.adaptive_avg_pool3d(image[None, None], size)
+    return torch.nn.functional.interpolate(small, size=image.shape, mode="trilinear", align_corners=False)[0, 0]
+
+
+def _draw_coarse(rng, spacing, probability) -> list[float]:
+    if rng.random() > probability:
+        return [1.0, 1.0, 1.0]
+    if rng.random() < 0.5:
+        size = rng.uniform(1.2, 3.5)  # isotropic voxels
+        return [max(1.0, size / s) for s in spacing]
+    thick = int(rng.integers(3))
+    return [max(1.0, rng.uniform(1.0, 5.0) / s) if axis == thick else 1.0 for axis, s in enumerate(spacing)]
+
+
+def _implant(patch: Patch, image: torch.Tensor, periosteal: torch.Tensor, rng, source) -> torch.Tensor:
+    """A nail, screw or plate in or near the bone, with streaks in its plane."""
+    inside = torch.nonzero(periosteal < 2.0)
+    if len(inside) < 100:
+        return image
+    ends = inside[torch.randint(len(inside), (2,), generator=source)].to(torch.float32)
+    spacing = torch.tensor(patch.frame.spacing)
+    axis = (ends[1] - ends[0]) * spacing
+    length = axis.norm().clamp_min(1.0)
+    axes = [torch.arange(n, dtype=torch.float32) for n in image.shape]
+    offset = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).sub_(ends[0]).mul_(spacing)
+    along = (offset @ (axis / length)).clamp(0, float(length))
+    distance = (offset - along[..., None] * (axis / length)).norm(dim=-1)
+    radius = rng.uniform(2.0, 8.0)
+    strength = rng.uniform(60, 500)
+    lines = rng.integers(3, 9)
+    # Which axes span the plane of the detector: the two that are not superior.
+    plane = [n for n, (baked, _) in enumerate(patch.frame.axes) if baked != 0]
+    angle = torch.atan2(offset[..., plane[1]], offset[..., plane[0]])
+    streak = torch.cos(float(lines) * angle + rng.uniform(0, 6.3)) * torch.exp(-distance / rng.uniform(15, 45))
+    image = image + strength * streak
+    return torch.where(distance < radius, torch.full_like(image, 3000.0), image)
+
+
+class CtSamples:
+    """CT patches for the periosteal or endosteal network.
+
+    Parameters
+    ----------
+    folder : path
+        Of baked hips.
+    shape : tuple of int
+        (D, H, W) of a sample.
+    target : str
+        'periosteal', or 'endosteal' (then everything outside a slightly wrong periosteal region is blanked, as the
+        second network of the cascade finds it).
+    seed : int
+        Of all samples; use another for validation.
+    names : callable, optional
+        Takes a case's name and says whether it belongs to this set.
+    """
+
+    def __init__(self, folder, shape, target="periosteal", seed=0, variation=Variation(), names=None,
+                 spacing=(1.0, 0.8, 0.8)):
+        self.paths = [p for p in sorted(Path(folder).glob("*.npy")) if names is None or names(p.stem)]
+        self.frame = PatchFrame(tuple(shape), spacing, SPL)
+        self.target, self.seed, self.variation = target, seed, variation
+
+    def sample(self, index: int):
+        """Image (1, D, H, W) and target (D, H, W)."""
+        rng = np.random.default_rng([self.seed, index])
+        source = generator(rng.integers(2**62))
+        case = load_case(self.paths[int(rng.integers(len(self.paths)))])
+        patch = Patch(case, self.frame, self.variation, rng, _hip_center(rng, self.target == "endosteal"))
+        contrast = ct_scanner.draw_ct_contrast(rng, 1.0 + 0.2 * self.variation.wide)
+        surroundings, periosteal, endosteal, density = patch.read(
+            ct_scanner.surroundings_hu(patch.raw[0], contrast), patch.distance(1), patch.distance(2),
+            patch.raw[3].to(torch.float32) / 255,
+        )
+        spacing = tuple(s * patch.zoom for s in self.frame.spacing)
+        scan = ct_scanner.draw_ct_scan(rng, 1.0 + self.variation.wide)
+        coarse = _draw_coarse(rng, spacing, self.variation.coarse)
+        if max(coarse) > 1:
+            # Noise of thick slices is drawn after averaging, or it would average away.
+            scan = replace(scan, noise_hu=scan.noise_hu * float(np.sqrt(np.prod(coarse))) ** 0.7)
+        image = ct_scanner.compose_ct(surroundings, periosteal, endosteal, density, spacing, contrast, scan, source)
+        if rng.random() < self.variation.metal:
+            image = _implant(patch, image, periosteal, rng, source)
+        image = _coarsen(image, coarse)
+        if rng.random() < 0.5:
+            image = image + rng.uniform(-25, 25)
+            image = image * rng.uniform(0.93, 1.07)
+        image = ((image.clamp(CT_LOW, CT_MIDDLE + CT_HALF) - CT_MIDDLE) / CT_HALF)
+        outside = _cut_field(self.frame.shape, rng, self.variation.cut) | ~patch.valid
+        if self.target == "endosteal":
+            wrong = rng.normal(0, 0.35) + rng.uniform(0, 0.6) * smooth_noise(self.frame.shape, (10, 10, 10), source)
+            outside = outside | (periosteal > wrong)
+            truth = (endosteal < 0) & (periosteal < 0)
+        else:
+            truth = periosteal < 0
+        image[outside] = PAD
+        target = truth & patch.valid & ~(outside if self.target == "periosteal" else ~patch.valid)
+        return image[None].numpy(), target.to(torch.int64).numpy()
+
+
+class MrSamples:
+    """MR patches for the bone network: trabecular bone of one hip, left or right.
+
+    Parameters are those of `CtSamples`.
+    """
+
+    def __init__(self, folder, shape, seed=0, variation=Variation(metal=0.0), names=None,
+                 spacing=(1.5, 0.469, 0.469)):
+        self.paths = [p for p in sorted(Path(folder).glob("*.npy")) if names is None or names(p.stem)]
+        self.frame = PatchFrame(tuple(shape), spacing, AIL)
+        self.seed, self.variation = seed, variation
+
+    def sample(self, index: int):
+        """Image (1, D, H, W) and target (D, H, W)."""
+        rng = np.random.default_rng([self.seed, index])
+        source = generator(rng.integers(2**62))
+        wide = self.variation.wide if rng.random() < 0.6 else 0.0
+        case = load_case(self.paths[int(rng.integers(len(self.paths)))])
+        patch = Patch(case, self.frame, self.variation, rng, _hip_center(rng, False), mirror=rng.random() < 0.5)
+        contrast = mr_scanner.draw_mr_contrast(rng, wide)
+        water, fat = mr_scanner.surroundings_signal(patch.raw[0], contrast)
+        water, fat, periosteal, endosteal, density = patch.read(
+            water, fat, patch.distance(1), patch.distance(2), patch.raw[3].to(torch.float32) / 255
+        )
+        spacing = tuple(s * patch.zoom for s in self.frame.spacing)
+        scan = mr_scanner.draw_mr_scan(rng, wide)
+        beyond = None
+        if scan.fold_over > 0:
+            # The thigh or the other hip lies over one end of the rows.
+            rows = int(self.frame.shape[1] * rng.uniform(0.05, 0.25))
+            total = water + fat
+            beyond = torch.zeros_like(total)
+            if rng.random() < 0.5:
+                beyond[:, :rows] = total[:, -rows:].flip(1)
+            else:
+                beyond[:, -rows:] = total[:, :rows].flip(1)
+        cyst = draw_cysts(endosteal, spacing, rng) if rng.random() < 0.06 else None
+        coarse = _draw_coarse(rng, spacing, self.variation.coarse * wide)
+        image = mr_scanner.compose_mr(
+            water, fat, periosteal, endosteal, density, spacing, contrast, scan, source, beyond, cyst
+        )
+        image = _coarsen(image, coarse)
+        outside = _cut_field(self.frame.shape, rng, self.variation.cut) | ~patch.valid
+        known = image[~outside]
+        if known.numel() < 1000:
+            outside, known = torch.zeros_like(outside), image.reshape(-1)
+        # Percentiles of the whole scan at run time, of the patch here: jitter covers the difference.
+        known = known[:: max(1, known.numel() // 40000)]
+        low, high = torch.quantile(known, torch.tensor([0.01, 0.99])).tolist()
+        high = low + (high - low) * float(np.exp(rng.normal(0, 0.15)))
+        image = ((image - low) / max(high - low, 1e-6) * 2 - 1).clamp(-1.5, 2.0)
+        image[outside] = PAD
+        target = (endosteal < 0) & (periosteal < 0) & ~outside
+        return image[None].numpy(), target.to(torch.int64).numpy()
+
+
+class LocatorSamples:
+    """Whole pelves or parts of them at 4 mm, CT or MR contrast; target 1 left femur, 2 right femur.
+
+    Parameters
+    ----------
+    folder : path
+        Of baked bodies.
+    shape : tuple of int
+        (D, H, W).
+    """
+
+    def __init__(self, folder, shape=(96, 80, 112), seed=0, names=None,
+                 variation=Variation(rotation_deg=9.0, zoom=1.15, bend_mm=10.0, coarse=0.0, metal=0.12)):
+        self.paths = [p for p in sorted(Path(folder).glob("*.npy")) if names is None or names(p.stem)]
+        self.frame = PatchFrame(tuple(shape), (4.0, 4.0, 4.0), SPL)
+        self.seed, self.variation = seed, variation
+
+    def sample(self, index: int):
+        """Image (1, D, H, W) and target (D, H, W)."""
+        rng = np.random.default_rng([self.seed, index])
+        source = generator(rng.integers(2**62))
+        case = load_case(self.paths[int(rng.integers(len(self.paths)))])
+        mirror = rng.random() < 0.5
+        center = np.array([rng.uniform(-60, 110), rng.uniform(-20, 20), rng.uniform(-20, 20)])
+        patch = Patch(case, self.frame, self.variation, rng, center, mirror)
+        ct = rng.random() < 0.55
+        spacing = tuple(s * patch.zoom for s in self.frame.spacing)
+        owner = torch.nn.functional.grid_sample(
+            patch.raw[4].to(torch.float32)[None, None], patch.where, "nearest", "border", True
+        )[0, 0]
+        femoral = [patch.distance(1), patch.distance(2), patch.raw[3].to(torch.float32) / 255]
+        if ct:
+            contrast = ct_scanner.draw_ct_contrast(rng, 1.3)
+            surroundings, *femoral = patch.read(ct_scanner.surroundings_hu(patch.raw[0], contrast), *femoral)
+            scan = ct_scanner.draw_ct_scan(rng, 1.5)
+            image = ct_scanner.compose_ct(surroundings, *femoral, spacing, contrast, scan, source)
+            if rng.random() < self.variation.metal:
+                image = _implant(patch, image, femoral[0], rng, source)
+        else:
+            contrast = mr_scanner.draw_mr_contrast(rng, 1.0 if rng.random() < 0.75 else 0.0)
+            water, fat = mr_scanner.surroundings_signal(patch.raw[0], contrast)
+            water, fat, *femoral = patch.read(water, fat, *femoral)
+            scan = replace(mr_scanner.draw_mr_scan(rng, 1.0), fold_over=0.0)
+            image = mr_scanner.compose_mr(water, fat, *femoral, spacing, contrast, scan, source)
+        if rng.random() < 0.4:
+            image = gaussian_blur(image, (rng.uniform(0, 1.0),) * 3)
+        outside = ~patch.valid
+        if rng.random() < 0.65:
+            outside = outside | _field_of_view(self.frame.shape, rng, owner, femoral[0])
+        known = image[~outside]
+        if known.numel() < 200:
+            outside, known = ~patch.valid, image[patch.valid]
+        if ct:
+            image = (image.clamp(CT_LOW, CT_MIDDLE + CT_HALF) - CT_MIDDLE) / CT_HALF
+        else:
+            low, high = torch.quantile(known, torch.tensor([0.01, 0.99])).tolist()
+            image = ((image - low) / max(high - low, 1e-6) * 2 - 1).clamp(-1.5, 2.0)
+        image[outside] = PAD
+        target = torch.where((femoral[0] < 0) & ~outside, owner.round(), torch.zeros_like(owner)).to(torch.int64)
+        if mirror:
+            target = torch.where(target > 0, 3 - target, target)
+        return image[None].numpy(), target.numpy()
+
+
+def _hip_center(rng, near: bool) -> np.ndarray:
+    """Where a patch is centred, in mm superior, posterior, left of the head centre of a left hip."""
+    along = rng.uniform(-0.1, 1.0)
+    # From the head down the neck to the shaft; the shaft of a left femur lies to the left, a little behind.
+    line = np.array([15.0, 0.0, 8.0]) + along * np.array([-115.0, 12.0, 32.0])
+    return line + rng.normal(size=3) * (np.array([15, 10, 10]) if near else np.array([25.0, 18.0, 22.0]))
+
+
+def _field_of_view(shape, rng, owner, periosteal) -> torch.Tensor:
+    """Outside of a box-shaped field of view: part of the pelvis, one hip, or a thin slab."""
+    outside = torch.ones(shape, dtype=torch.bool)
+    bone = torch.nonzero((owner == float(rng.integers(1, 3))) & (periosteal < 0))
+    ranges = []
+    for axis, size in enumerate(shape):
+        if rng.random() < 0.35 or len(bone) == 0:
+            ranges.append((0, size))
+            continue
+        middle = float(bone[int(rng.integers(len(bone))), axis])
+        half = rng.uniform(10, 28)
+        ranges.append((int(max(0, middle - half)), int(min(size, middle + half))))
+    outside[tuple(slice(a, b) for a, b in ranges)] = False
+    return outside
+
+
+def draw_cysts(endosteal: torch.Tensor, spacing, rng: np.random.Generator) -> torch.Tensor | None:
+    """uint8 `Tissue` of one to three cysts with hypointense foci within trabecular bone; None if there is no room."""
+    deep = torch.nonzero(endosteal < -3.0)
+    if len(deep) < 50:
+        return None
+    cyst = torch.zeros(endosteal.shape, dtype=torch.uint8)
+    axes = [torch.arange(n, dtype=torch.float32) * s for n, s in zip(endosteal.shape, spacing)]
+    for _ in range(int(rng.integers(1, 4))):
+        center = deep[int(rng.integers(len(deep)))].to(torch.float32) * torch.tensor(spacing)
+        radius = rng.uniform(2.5, 8.0)
+        squared = (
+            (axes[0] - center[0]).square()[:, None, None] + (axes[1] - center[1]).square()[:, None]
+            + (axes[2] - center[2]).square()
+        )
+        cyst[squared < radius**2] = int(Tissue.CYST)
+        cyst[squared < (0.35 * radius) ** 2] = int(Tissue.CYST_FOCUS)
+    cyst[endosteal > -0.5] = 0
+    return cyst
