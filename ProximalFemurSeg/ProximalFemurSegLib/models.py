@@ -105,8 +105,8 @@ class Preset:
     internal: bool = False
 
 
-# Coronal slab from front to back reversed into the papers' slice order: D to anterior, rows downwards, columns to the
-# patient's left; 0.469 mm is the 256-pixel raster of the papers' 120 mm field of view.
+# Coronal slices: D runs forwards, rows downwards, columns to the patient's left; 0.469 mm are 256 pixels over the
+# papers' 120 mm field of view.
 MR_FRAME = Preprocessing((1.5, 0.469, 0.469), "AIL", "mr-percentile", (48, 256, 256))
 CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left")
 LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
@@ -180,7 +180,8 @@ def find_preset(name: str) -> Preset:
     for preset in _PRESETS:
         if preset.name == name:
             return preset
-    raise BadInputError(f"There is no network named {name!r}; choose one of {', '.join(p.name for p in all_presets())}.")
+    names = ", ".join(p.name for p in all_presets())
+    raise BadInputError(f"There is no network named {name!r}; choose one of {names}.")
 
 
 def default_preset(modality: str) -> Preset:

@@ -103,7 +103,8 @@ class VNet(nn.Module):
         super().__init__()
         blocks.check_positive_int(self.name, base_features=base_features, in_channels=in_channels, classes=classes)
         blocks.require(isinstance(down_convs, (tuple, list)) and len(down_convs) >= 2,
-                       f"{self.name}: down_convs must list the convolutions of at least two stages, not {down_convs!r}.")
+                       f"{self.name}: down_convs must list the convolutions of two stages at least, "
+                       f"not {down_convs!r}.")
         blocks.require(isinstance(up_convs, (tuple, list)) and len(up_convs) == len(down_convs) - 1,
                        f"{self.name}: up_convs must list one stage fewer than down_convs ({len(down_convs) - 1}), "
                        f"not {up_convs!r}.")

@@ -165,8 +165,20 @@ def _start_log(folder: Path, step: int) -> None:
     os.replace(temporary, folder / LOG)
 
 
-def train(recipe: Recipe, dataset, out_dir, validation=None, resume: bool = False, device="cpu", workers: int = 1,
-          threads: int | str | None = None, start=None, log_every: int = 20, progress=None, cancelled=None) -> TrainingResult:
+def train(
+    recipe: Recipe,
+    dataset,
+    out_dir,
+    validation=None,
+    resume: bool = False,
+    device="cpu",
+    workers: int = 1,
+    threads: int | str | None = None,
+    start=None,
+    log_every: int = 20,
+    progress=None,
+    cancelled=None,
+) -> TrainingResult:
     """Train a network.
 
     Parameters
