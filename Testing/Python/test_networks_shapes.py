@@ -1,0 +1,149 @@
+"""Every architecture: sizes in and out, and numbers of parameters from the layer tables of the papers."""
+
+import itertools
+
+import pytest
+import torch
+
+from ProximalFemurSegLib.errors import BadInputError
+from ProximalFemurSegLib.networks import architectures, build_network, parameter_count
+
+# name, options, size (D, H, W), size_multiple
+SIZES = [
+    ("unet3d", {"base_features": 2, "levels": 3}, (8, 16, 24), (8, 8, 8)),
+    ("unet3d", {"base_features": 2, "levels": 4}, (16, 32, 16), (16, 16, 16)),
+    ("unet3d", {"base_features": 2, "levels": 1, "in_channels": 3, "classes": 3, "dropout": 0.5}, (2, 4, 6), (2, 2, 2)),
+    ("unet3d-dilated", {"base_features": 2, "levels": 3}, (24, 8, 16), (8, 8, 8)),
+    ("unet3d-dilated", {"base_features": 2, "levels": 4, "rates": (1, 8)}, (16, 16, 32), (16, 16, 16)),
+    ("vnet", {"base_features": 2}, (16, 32, 32), (16, 16, 16)),
+    ("vnet", {"base_features": 2, "norm": "instance", "in_channels": 2, "classes": 4}, (32, 16, 32), (16, 16, 16)),
+    ("vnet", {"base_features": 2, "down_convs": [1, 2, 3], "up_convs": [2, 1]}, (4, 8, 4), (4, 4, 4)),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "size", "multiple"), SIZES)
+def test_logits_have_the_size_of_the_image(name, options, size, multiple):
+    network = build_network(name, **options)
+    assert network.size_multiple == multiple
+    image = torch.randn(2, options.get("in_channels", 1), *size)
+    logits = network(image)
+    assert logits.shape == (2, options.get("classes", 2), *size)
+    logits.square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def unet_weights(features, levels, rates=None, classes=2):
+    """Weights and biases of a 3D U-Net, summed layer by layer from the papers' text."""
+
+    def conv(inputs, outputs, kernel=3):
+        return kernel**3 * inputs * outputs + outputs
+
+    total, maps = 0, 1
+    for level in range(levels):
+        wider = features * 2**level
+        total += conv(maps, wider) + conv(wider, wider)
+        maps = wider
+    centre = features * 2**levels
+    if rates is None:
+        total += conv(maps, centre) + conv(centre, centre)
+        maps = centre
+    else:
+        total += len(rates) * conv(maps, centre)
+        maps = len(rates) * centre
+    for level in reversed(range(levels)):
+        narrower = features * 2**level
+        total += conv(maps, narrower)  # up-convolution
+        total += conv(2 * narrower, narrower) + conv(narrower, narrower)
+        maps = narrower
+    return total + conv(maps, classes, kernel=1)
+
+
+RATES = [(1, 2), (1, 4), (1, 8), (1, 2, 4), (1, 2, 4, 8)]
+
+
+@pytest.mark.parametrize(("features", "levels"), list(itertools.product((16, 32), (3, 4))))
+def test_parameters_of_unet3d(features, levels):
+    network = build_network("unet3d", base_features=features, levels=levels)
+    assert parameter_count(network) == unet_weights(features, levels)
+
+
+@pytest.mark.parametrize("rates", RATES)
+def test_parameters_of_dilated_unet3d(rates):
+    network = build_network("unet3d-dilated", base_features=16, levels=3, rates=rates)
+    assert parameter_count(network) == unet_weights(16, 3, rates)
+
+
+def test_parameters_written_in_the_docstrings():
+    assert unet_weights(32, 4) == 25_882_882
+    assert unet_weights(16, 3) == 1_604_866
+    assert unet_weights(32, 4, (1, 2, 4, 8)) == 40_039_682
+    assert unet_weights(16, 3, (1, 2, 4, 8)) == 2_489_858
+
+
+def test_parameters_of_vnet():
+    count = parameter_count(build_network("vnet"))
+    # The paper: about 8.6 million.
+    assert abs(count / 8.6e6 - 1) < 0.03
+    convs = 27 * (1 * 16 + 32 * 32 + 64 * 64 + 2 * 128 * 128 + 3 * 256 * 256)  # left stages
+    convs += 27 * (256 * 128 + 128 * 128 + 128 * 64 + 64 * 32 + 32 * 16)  # right stages
+    convs += 2 * 8 * (16 * 32 + 32 * 64 + 64 * 128 + 128 * 256)  # 2x2x2, down and up
+    maps_normalised = 16 + 32 + 64 + 2 * 128 + 3 * 256 + 2 * 128 + 64 + 32 + 16  # after 3x3x3
+    maps_normalised += (32 + 64 + 128 + 256) + (128 + 64 + 32 + 16)  # after 2x2x2
+    assert count == convs + 2 * maps_normalised + (16 * 2 + 2) == 8_650_034
+
+
+def test_vnet_with_the_original_number_of_convolutions_is_too_large():
+    """10.03 million, as the docstring says: the reason for the arrangement."""
+    network = build_network("vnet", down_convs=(1, 2, 3, 3, 3), up_convs=(3, 3, 2, 1))
+    assert parameter_count(network) == pytest.approx(10.03e6, abs=5e3)
+
+
+@pytest.mark.parametrize("name", architectures())
+@pytest.mark.parametrize("size", [(16, 16, 20), (1, 16, 16), (0, 16, 16)])
+def test_impossible_sizes_are_refused_with_one_that_works(name, size):
+    network = build_network(name, base_features=1)
+    with pytest.raises(BadInputError, match=r"multiple of 16x16x16; the next size that works is 16x16x(16|32)\."):
+        network(torch.zeros(1, 1, *size))
+
+
+@pytest.mark.parametrize("name", architectures())
+def test_wrong_channels_and_axes_are_refused(name):
+    network = build_network(name, base_features=1)
+    with pytest.raises(BadInputError, match="1 input channel"):
+        network(torch.zeros(1, 2, 16, 16, 16))
+    with pytest.raises(BadInputError, match="batch, channel, depth, height, width"):
+        network(torch.zeros(1, 16, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("unet4d", {}, "unet3d, unet3d-dilated, vnet"),
+        ("unet3d", {"rates": (1, 2)}, "no option rates; its options are base_features"),
+        ("unet3d", {"levels": 0}, "levels must be a whole number"),
+        ("unet3d", {"base_features": 2.5}, "base_features must be a whole number"),
+        ("unet3d", {"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
+        ("unet3d-dilated", {"rates": ()}, "at least one dilation rate"),
+        ("unet3d-dilated", {"rates": (1, 1)}, "one rate twice"),
+        ("unet3d-dilated", {"rates": (0, 1)}, "rates must be a whole number"),
+        ("vnet", {"norm": "layer"}, "choose one of batch, instance"),
+        ("vnet", {"down_convs": (1, 2), "up_convs": (1, 1)}, "one stage fewer"),
+        ("vnet", {"down_convs": (1, 0), "up_convs": (1,)}, "number of convolutions"),
+    ],
+)
+def test_impossible_options_are_refused(name, options, words):
+    with pytest.raises(BadInputError, match=words):
+        build_network(name, **options)
+
+
+@pytest.mark.parametrize("name", ["unet3d", "unet3d-dilated"])
+def test_glorot_weights_and_bias(name):
+    network = build_network(name, base_features=4, levels=2)
+    for layer in network.modules():
+        if isinstance(layer, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+            taps = layer.kernel_size[0] ** 3
+            limit = (6 / (taps * (layer.in_channels + layer.out_channels))) ** 0.5
+            assert layer.weight.abs().max() <= limit
+            if layer.weight.numel() > 1000:  # uniform: variance limit^2 / 3
+                assert float(layer.weight.var()) == pytest.approx(limit**2 / 3, rel=0.15)
+            assert torch.equal(layer.bias, torch.full_like(layer.bias, 0.10))
