@@ -35,8 +35,8 @@ def choose_device(request: str = "auto"):
     if kind == "mps" and not number:
         if not torch.backends.mps.is_available():
             raise BadInputError(
-                f"The device 'mps' needs an Apple GPU and a PyTorch built for it, and this PyTorch ({torch.__version__}) "
-                f"finds none; {_REMEDY}."
+                "The device 'mps' needs an Apple GPU and a PyTorch built for it, and this PyTorch "
+                f"({torch.__version__}) finds none; {_REMEDY}."
             )
         return torch.device("mps")
     if kind == "cuda" and (number.isdigit() or not number):
@@ -57,7 +57,9 @@ def _cuda(number: int, request: str):
         raise BadInputError(f"The device '{request}' cannot be used: {reason}; {_REMEDY}.")
     count = torch.cuda.device_count()
     if number >= count:
-        raise BadInputError(f"There is no device 'cuda:{number}': PyTorch sees {count} GPU(s), cuda:0 to cuda:{count - 1}.")
+        raise BadInputError(
+            f"There is no device 'cuda:{number}': PyTorch sees {count} GPU(s), cuda:0 to cuda:{count - 1}."
+        )
     return torch.device("cuda", number)
 
 

@@ -86,7 +86,9 @@ class Engine:
         """Where to resample: Apple's backend lacks some of the operations."""
         return torch.device("cpu") if self.device.type == "mps" else self.device
 
-    def predict(self, load, image, window, stride_along_slices=None, progress=None, cancelled=None):
+    def predict(
+        self, load, image, window, stride_along_slices=None, outside=-1.0, progress=None, cancelled=None
+    ):
         """Probabilities of a network's foreground classes over a whole volume.
 
         Parameters
@@ -94,11 +96,13 @@ class Engine:
         load : callable
             ``load(device)`` gives the network on that device, ready to use.
         image : torch.Tensor
-            (D, H, W) float32, normalised; -1 is what lies outside the scan.
-        window : tuple of int
-            (d, h, w) the network was trained on.
+            (D, H, W) float32, normalised.
+        window : tuple of int or None
+            (d, h, w) the network was trained on; None if on whole images.
         stride_along_slices : int, optional
             Use the papers' sliding windows with this step; by default the fewest, largest windows.
+        outside : float
+            What lies outside the image.
         progress : callable, optional
             Called with (windows done, windows in all); starts again at 0 when windows have to be smaller.
         cancelled : callable, optional
@@ -118,9 +122,10 @@ class Engine:
         """
         started = time.perf_counter()
         budget = None
+        run = {"pad_value": outside, "progress": progress, "cancelled": cancelled}
         try:
             while True:
-                outcome, plan = self._attempt(load, image, window, stride_along_slices, budget, progress, cancelled)
+                outcome, plan = self._attempt(load, image, window, stride_along_slices, budget, run)
                 if outcome is not None:
                     return outcome
                 # The failed attempt's frames are gone here, and with them its tensors.
@@ -132,7 +137,7 @@ class Engine:
             self.seconds += time.perf_counter() - started
 
     @torch.inference_mode()
-    def _attempt(self, load, image, window, stride, budget, progress, cancelled):
+    def _attempt(self, load, image, window, stride, budget, run):
         """(result, plan), or (None, plan) if memory ran out."""
         plan = None
         try:
@@ -142,7 +147,8 @@ class Engine:
                 plan = sliding_plan(window, multiple, stride)
             else:
                 plan = plan_windows(image.shape, window, multiple, budget or self._budget_voxels(network))
-            batch = 1 if self.device.type == "cpu" else max(1, min(8, int(self._budget_voxels(network) / prod(plan.window))))
+            room = int(self._budget_voxels(network) / prod(plan.window))
+            batch = 1 if self.device.type == "cpu" else max(1, min(8, room))
             result = predict_windows(
                 lambda windows: self._forward(network, windows),
                 image.to(self.array_device)[None],
@@ -150,8 +156,7 @@ class Engine:
                 plan.stride,
                 plan.blend,
                 batch=batch,
-                progress=progress,
-                cancelled=cancelled,
+                **run,
             )
             if bool(torch.isfinite(result).all()):
                 return result, plan
@@ -160,10 +165,12 @@ class Engine:
                 raise
             return None, (plan, multiple) if plan else None
         if self.precision == torch.float32:
-            raise ProximalFemurSegError("The network gave values that are not numbers; its weights file may be damaged.")
+            raise ProximalFemurSegError(
+                "The network gave values that are not numbers; its weights file may be damaged."
+            )
         self._say(f"The network left the range of {self.precision}; it runs again in float32.".replace("torch.", ""))
         self.precision = torch.float32
-        return self._attempt(load, image, window, stride, budget, progress, cancelled)
+        return self._attempt(load, image, window, stride, budget, run)
 
     def _prepare(self, load):
         network = load(self.device)

@@ -1,14 +1,17 @@
-"""Intensities as the networks were trained on them; -1 is also what lies outside a scan."""
+"""Intensities as the networks were trained on them."""
 
 from __future__ import annotations
-
-OUTSIDE = -1.0
 
 CT_LOWEST_HU, CT_HIGHEST_HU = -300.0, 1300.0
 MR_PERCENTILES = (1.0, 99.0)
 
 
-def normalise(image, kind: str, inside=None):
+def normalisation_for(kind: str, modality: str) -> str:
+    """What ``by-modality`` means for 'ct' or 'mr'; any other kind means itself."""
+    return {"ct": "ct-window", "mr": "mr-percentile"}[modality] if kind == "by-modality" else kind
+
+
+def normalise(image, kind: str, inside=None, outside: float = -1.0):
     """Normalise an image on the network's grid.
 
     Parameters
@@ -19,7 +22,9 @@ def normalise(image, kind: str, inside=None):
         ``ct-window``: HU clipped to -300..1300 and mapped to -1..1. ``mr-percentile``: the 1st and 99th percentile
         are mapped to -1 and 1, then clipped to -1.5..2.
     inside : torch.Tensor, optional
-        bool, which voxels the scan covers; all others become -1 and have no part in the percentiles.
+        bool, which voxels the scan covers; all others have no part in the percentiles.
+    outside : float
+        What these become.
 
     Returns
     -------
@@ -37,7 +42,7 @@ def normalise(image, kind: str, inside=None):
     else:
         raise ValueError(f"There is no normalisation '{kind}'; choose 'ct-window' or 'mr-percentile'.")
     if inside is not None:
-        result.masked_fill_(~inside, OUTSIDE)
+        result.masked_fill_(~inside, outside)
     return result
 
 

@@ -32,9 +32,9 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
     ----------
     size : tuple of int
         The image.
-    trained : tuple of int
+    trained : tuple of int or None
         The window the network was trained on; a smaller image is padded to it, and windows shrink below it only when
-        the memory demands it.
+        the memory demands it. None: a network for whole images of any size.
     multiple : tuple of int
         What sizes the network takes.
     budget_voxels : float
@@ -49,6 +49,7 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
     >>> plan_windows((240, 192, 192), (64, 192, 192), (16, 16, 16), 3e6)
     WindowPlan(window=(80, 192, 192), stride=(64, 192, 192), blend='tent')
     """
+    trained = trained or (1, 1, 1)
     size = tuple(max(n, t) for n, t in zip(size, trained))
     parts = [1, 1, 1]
     while True:
@@ -56,7 +57,7 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
             _round_up(ceil((n + (p - 1) * overlap) / p), m) if p > 1 else _round_up(n, m)
             for n, p, m in zip(size, parts, multiple)
         )
-        limits = [max(m, min(_SMALLEST, t)) for m, t in zip(multiple, trained)]
+        limits = [max(m, min(_SMALLEST, n)) for m, n in zip(multiple, size)]
         above = [a for a in range(3) if window[a] > _round_up(limits[a], multiple[a])]
         if prod(window) <= budget_voxels or not above:
             break

@@ -1,0 +1,402 @@
+"""From an image on any grid to probability maps on the same grid."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import BadInputError, CancelledError
+from ..resampling import coverage, footprint, resample
+from ..volume import Grid, Volume
+from .frames import CanonicalImage, canonical_image, extent, network_directions, network_grid
+from .modality import detect_modality
+from .normalisation import normalisation_for, normalise
+from .result import FemurRegion, Probabilities, empty_array
+from .sides import Femur, check_side, choose_sides, name_side
+
+# A field of view up to this size shows one hip (the papers' MR: 120 mm); two hips need more than 300 mm.
+ONE_HIP_MM = 200.0
+# What the networks know of a femur, from the top of the head or trochanter downwards; 244 mm were scanned in QCT-2021.
+PROXIMAL_MM = 200.0
+_MARGIN_ALONG_MM, _MARGIN_ACROSS_MM = 20.0, 12.0
+_LEAST_BONE_MM3 = 2000.0
+DEFAULT_THRESHOLD = 0.5
+_AIR_HU = -1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Hip:
+    """One femur to segment: its side, if known, and the box to look at, in mm along ``directions``."""
+
+    side: str | None
+    directions: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    points: np.ndarray | None = None
+
+
+def predict_probabilities(
+    volume: Volume,
+    preset="auto",
+    modality: str = "auto",
+    side: str = "auto",
+    device: str = "auto",
+    slices: str = "all",
+    stride: int | None = None,
+    precision: str = "auto",
+    memory_bytes: float | None = None,
+    progress=None,
+    cancelled=None,
+    models=None,
+) -> Probabilities:
+    """Run a preset's networks over an image.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any orientation, voxel size and field of view; HU for CT.
+    preset : str or Preset
+        ``auto`` is the best one for the modality.
+    modality : {'auto', 'mr', 'ct'}
+        ``auto``: from the header, else from the values.
+    side : {'auto', 'left', 'right', 'both'}
+        ``auto`` is every femur in view.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    slices : {'all', 'central'}
+        ``central``: in a view of one hip only the slices of the network's window in the middle, as in the MR papers.
+    stride : int, optional
+        Slide the trained window along the slices in such steps and average, as QCT-2021 does with 1; by default the
+        fewest, largest windows that memory allows.
+    precision : str
+        ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+    memory_bytes : float, optional
+        What one forward pass may take.
+    progress : callable, optional
+        Called with (stage, done, total).
+    cancelled : callable, optional
+        Asked between steps and before every window.
+    models : optional
+        Where presets, networks and cards come from; by default the package's `models`.
+
+    Returns
+    -------
+    Probabilities
+
+    Raises
+    ------
+    BadInputError
+        If the image, or a choice, cannot be used, or an asked femur is not in the image.
+    CancelledError
+        If ``cancelled`` says so.
+    ProximalFemurSegError
+        If memory runs out in every way.
+    """
+    import torch
+
+    if models is None:
+        from .. import models
+    check_side(side)
+    if slices not in ("all", "central"):
+        raise BadInputError(f"There is no choice of slices '{slices}'; choose all or central.")
+    if stride is not None and stride < 1:
+        raise BadInputError(f"The stride is a number of slices of at least 1, not {stride}.")
+    with torch.inference_mode():
+        run = _Run(volume, models, progress, cancelled)
+        run.choose(preset, modality)
+        run.start_engine(device, precision, memory_bytes)
+        return run.predict(side, slices, stride)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What the networks made of one hip, on their grid: maps by role, what the scan covers, and the bone's mask."""
+
+    maps: dict
+    grid: Grid
+    inside: object
+    bone: object
+
+    @property
+    def bone_mm3(self) -> float:
+        return float(self.bone.sum()) * self.grid.voxel_volume_mm3
+
+
+class _Run:
+    """One image on its way through the networks."""
+
+    def __init__(self, volume, models, progress, cancelled):
+        self.volume, self.models = volume, models
+        self.name = f"'{volume.source or volume.name or 'the image'}'"
+        self.image: CanonicalImage = canonical_image(volume)
+        self.messages: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self._report = progress or (lambda stage, done, total: None)
+        self._cancelled = cancelled or (lambda: False)
+
+    def choose(self, preset, modality):
+        canonical = Volume(self.image.array, self.image.grid, metadata=self.volume.metadata)
+        self.modality, reason = detect_modality(canonical, modality)
+        if modality == "auto" or "But" in reason:
+            self.messages.append(reason)
+        if isinstance(preset, str):
+            chosen = preset
+            preset = self.models.default_preset(self.modality) if chosen == "auto" else self.models.find_preset(chosen)
+            if chosen == "auto":
+                self.messages.append(f"The network is {preset.name}, the best one for {self.modality.upper()}.")
+        if preset.modality not in (self.modality, "any"):
+            raise BadInputError(
+                f"The network {preset.name} is for {preset.modality.upper()}, but {self.name} is taken as "
+                f"{self.modality.upper()}; choose another network, or --modality {preset.modality} if it is one."
+            )
+        if preset.dimension != "3D":
+            raise BadInputError(f"The network {preset.name} works on single slices, which cannot be run here yet.")
+        self.preset = preset
+
+    def start_engine(self, device, precision, memory_bytes):
+        from .engine import Engine
+
+        self.engine = Engine(device, precision, memory_bytes, self.messages.append)
+
+    def predict(self, side, slices, stride) -> Probabilities:
+        started = time.perf_counter()
+        hips = self._hips(side, slices)
+        shape = self.volume.array.shape
+        maps = {
+            stage.role: self.volume.with_array(
+                empty_array(shape, np.float32), f"{self.volume.name} {stage.role} probability".strip()
+            )
+            for stage in self.preset.stages
+        }
+        views = {role: self.image.change.apply(m.array) for role, m in maps.items()}
+        regions, none = [], []
+        for hip in hips:
+            found = self._segment_hip(hip, stride)
+            if side == "auto" and len(hips) > 1 and found.bone_mm3 < _LEAST_BONE_MM3:
+                none.append(hip.side)
+                continue
+            start, stop = self._box(hip, found.grid, [other for other in hips if other is not hip])
+            with self._timed("resampling"):
+                self._paint(found, start, stop, views)
+            regions.append(self._region(self._side_of(hip, found), found.grid, start, stop))
+        if not regions:
+            raise BadInputError(f"No femur was found in {self.name}; check its orientation and modality.")
+        self.messages.extend(f"What looked like a {s} femur turned out to be none and was left out." for s in none)
+        self.seconds["networks"] = self.engine.seconds
+        self.seconds["total"] = time.perf_counter() - started
+        stages = self.preset.stages
+        return Probabilities(
+            maps=maps,
+            regions=regions,
+            operating_points={stage.role: self._operating_points(stage) for stage in stages},
+            network=self.preset.name,
+            modality=self.modality,
+            device=self.engine.describe(),
+            weights={stage.weights: str(self.models.card(stage).get("sha256", "")) for stage in stages},
+            seconds={name: round(value, 3) for name, value in self.seconds.items()},
+            messages=self.messages,
+        )
+
+    # Which hips, and where.
+
+    def _hips(self, side, slices) -> list[_Hip]:
+        frame = self.preset.stages[0].preprocessing
+        directions = network_directions(self.image.grid, frame.orientation)
+        low, high = extent(self.image.grid.corners(), directions)
+        one_hip = self._is_one_hip()
+        if one_hip and frame.canonical_side is None and side != "both":
+            if slices == "central":
+                middle, half = (low[0] + high[0]) / 2, frame.window[0] * frame.spacing_mm[0] / 2
+                low[0], high[0] = max(low[0], middle - half), min(high[0], middle + half)
+            # The side is seen from the bone once it is segmented.
+            return [_Hip(None if side == "auto" else side, directions, low, high)]
+        if slices == "central":
+            self.messages.append("The central slices are only meant for a view of one hip: all slices were used.")
+        return [
+            self._around(femur, directions, frame, low, high)
+            for femur in self._find(side, one_hip, low @ directions, high @ directions)
+        ]
+
+    def _is_one_hip(self) -> bool:
+        coronal = network_directions(self.image.grid, "AIL")
+        low, high = extent(self.image.grid.corners(), coronal)
+        return bool(((high - low)[1:] <= ONE_HIP_MM).all())
+
+    def _find(self, side, one_hip, low, high) -> list[Femur]:
+        from .locate import locate_femora
+
+        with self._timed("finding the femora"):
+            stage = self.models.find_preset("locator").stages[0]
+            found = locate_femora(
+                self.image,
+                stage,
+                self.modality,
+                self.engine,
+                self.models.load_network,
+                self._progress("finding the femora"),
+                self._cancelled,
+            )
+        if not found and one_hip and side in ("left", "right"):
+            # A view as narrow as this is already what the crop would be.
+            self.messages.append(f"The whole image is taken as a view of the {side} hip, as asked.")
+            return [Femur(side, False, np.array([low, high]))]
+        femora, said = choose_sides(found, side, self.name)
+        self.messages.extend(said)
+        return femora
+
+    def _around(self, femur: Femur, directions, frame, low, high) -> _Hip:
+        """The box around a femur, within the scan along the slices; across them it may reach beyond the scan."""
+        least, most = extent(femur.points, directions)
+        axis = int(np.abs(directions[:, 2]).argmax())
+        if most[axis] - least[axis] > PROXIMAL_MM:
+            self.messages.append(f"Of the {femur.side} femur only the upper {PROXIMAL_MM:.0f} mm were segmented.")
+            if directions[axis, 2] > 0:
+                least[axis] = most[axis] - PROXIMAL_MM
+            else:
+                most[axis] = least[axis] + PROXIMAL_MM
+        margin = np.full(3, _MARGIN_ACROSS_MM)
+        margin[axis] = _MARGIN_ALONG_MM
+        half = np.maximum((most - least) / 2 + margin, np.asarray(frame.window) * frame.spacing_mm / 2)
+        middle = (least + most) / 2
+        least, most = middle - half, middle + half
+        least[0], most[0] = max(least[0], low[0]), min(most[0], high[0])
+        return _Hip(femur.side, directions, least, most, femur.points)
+
+    # One hip through the stages.
+
+    def _segment_hip(self, hip: _Hip, stride) -> _Found:
+        frame = self.preset.stages[0].preprocessing
+        grid = network_grid(self.image.grid, hip.directions, frame.spacing_mm, hip.low, hip.high)
+        with self._timed("resampling"):
+            image, inside = self.engine.on_device(lambda device: self._prepare(grid, frame, device))
+        maps, bone = {}, None
+        for stage in self.preset.stages:
+            frame = stage.preprocessing
+            seen = image if bone is None or not frame.blank_outside else image.masked_fill(~bone, frame.outside)
+            mirror = frame.canonical_side is not None and hip.side not in (None, frame.canonical_side)
+            probability = self.engine.predict(
+                lambda device, stage=stage: self.models.load_network(stage, device),
+                seen.flip(2) if mirror else seen,
+                frame.window,
+                stride,
+                frame.outside,
+                self._progress(f"{stage.role}, {hip.side} femur" if hip.side else stage.role),
+                self._cancelled,
+            )[0]
+            probability = probability.flip(2) if mirror else probability
+            if bone is None:
+                bone = self._outer_mask(stage, probability, inside)
+            else:
+                # Marrow lies within the bone, whatever the second network says.
+                probability = probability.minimum(maps[self.preset.stages[0].role].to(probability.device))
+            maps[stage.role] = probability
+            image, inside, bone = (t.to(probability.device) for t in (image, inside, bone))
+        return _Found(maps, grid, inside, bone)
+
+    def _prepare(self, grid: Grid, frame, device):
+        self._check()
+        inside = coverage(self.image.grid, grid, device)
+        air = _AIR_HU if self.modality == "ct" else 0.0
+        values = resample(self.image.array, self.image.grid, grid, "cubic", fill=air, device=device)
+        kind = normalisation_for(frame.normalisation, self.modality)
+        return normalise(values, kind, inside, frame.outside), inside
+
+    def _outer_mask(self, stage, probability, inside):
+        import torch
+
+        from ..postprocessing import fill_holes, largest_component
+
+        threshold = float(self._operating_points(stage).get("threshold", DEFAULT_THRESHOLD))
+        mask = ((probability > threshold) & inside.to(probability.device)).cpu().numpy()
+        return torch.from_numpy(fill_holes(largest_component(mask))).to(probability.device)
+
+    def _side_of(self, hip: _Hip, found: _Found) -> str | None:
+        if hip.points is not None:
+            return hip.side
+        voxels = np.argwhere(found.bone.cpu().numpy())[:, ::-1]
+        points = found.grid.ijk_to_ras(voxels)
+        seen, certain = name_side(points)
+        if hip.side is None and not certain:
+            self.messages.append("Too little of the shaft is in view to tell left from right; --side says it.")
+        elif hip.side is not None and certain and seen != hip.side:
+            self.messages.append(f"The bone looks like a {seen} femur, but is taken as the {hip.side} one, as asked.")
+        return hip.side or (seen if certain else None)
+
+    # Back on the image's grid.
+
+    def _box(self, hip: _Hip, grid: Grid, others):
+        """(start, stop) in the canonical image; cut half-way to the other femur."""
+        start, stop = footprint(self.image.grid, grid)
+        for other in others:
+            left, right = (hip, other) if hip.side == "left" else (other, hip)
+            # The last axis of the canonical image runs to the patient's left.
+            ends = [self.image.grid.ras_to_ijk(h.points)[:, 0] for h in (left, right)]
+            middle = int(np.ceil((ends[0].min() + ends[1].max()) / 2))
+            if hip is left:
+                start[2] = np.clip(middle, start[2], stop[2] - 1)
+            else:
+                stop[2] = np.clip(middle, start[2] + 1, stop[2])
+        return start, stop
+
+    def _paint(self, found: _Found, start, stop, arrays):
+        """Resample a hip's maps into the canonical views of the whole arrays."""
+        box = tuple(slice(a, b) for a, b in zip(start, stop))
+        target = self.image.grid.crop(start, stop)
+        outer = None
+        for role in found.maps:
+            self._check()
+            values = self.engine.on_device(lambda device, role=role: _spread(found, role, target, device))
+            values = values.cpu().numpy()
+            outer = values if outer is None else outer
+            arrays[role][box] = np.minimum(values, outer)
+
+    def _region(self, side, grid: Grid, start, stop) -> FemurRegion:
+        change, shape = self.image.change, self.image.array.shape
+        first, last = [0, 0, 0], [0, 0, 0]
+        for axis, (source, flip) in enumerate(zip(change.order, change.flipped)):
+            a, b = int(start[axis]), int(stop[axis])
+            first[source], last[source] = (shape[axis] - b, shape[axis] - a) if flip else (a, b)
+        affine = grid.affine.copy()
+        affine[:3, 3] += change.grid(self.volume.grid).origin
+        return FemurRegion(side, tuple(first), tuple(last), Grid(grid.shape, affine))
+
+    # Small services.
+
+    def _operating_points(self, stage) -> dict:
+        return dict(self.models.card(stage).get("operating_point") or {})
+
+    def _progress(self, title):
+        def report(done, total):
+            self._check()
+            self._report(title, done, total)
+
+        return report
+
+    def _check(self):
+        if self._cancelled():
+            raise CancelledError("The run was cancelled.")
+
+    @contextmanager
+    def _timed(self, name):
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _spread(found: _Found, role: str, target: Grid, device):
+    """A probability map on another grid.
+
+    Beside the scan's border the map is known on one side only: there the mean is over what is known, so that bone that
+    leaves the scan is not lost in its last slice.
+    """
+    probability, known = found.maps[role].to(device), found.inside.to(device)
+    if bool(known.all()):
+        return resample(probability, found.grid, target, "cubic", device=device).clamp_(0, 1)
+    values = resample(probability * known, found.grid, target, "linear", device=device)
+    share = resample(known.to(probability.dtype), found.grid, target, "linear", device=device)
+    return (values / share.clamp_min(1e-3)).clamp_(0, 1)
