@@ -1,4 +1,4 @@
-"""DICOM series written with pydicom come back in place, in order and in the right units, or are refused in a sentence."""
+"""DICOM series written with pydicom come back in place, in order and in the right units, or are refused in words."""
 
 import numpy as np
 import pytest
