@@ -1,0 +1,118 @@
+"""From probability maps to labels and volumes: everything that a change of the threshold repeats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import BadInputError
+from ..orientation import closest_reorientation
+from .measurements import border_of, volume_row
+from .result import Probabilities, SegmentationResult, empty_array
+
+TRABECULAR, CORTICAL = "trabecular bone", "cortical bone"
+_SECOND_FEMUR = 10
+
+
+def apply_threshold(probabilities: Probabilities, threshold="model", postprocess="auto") -> SegmentationResult:
+    """Labels and volumes from probability maps; no network runs.
+
+    Parameters
+    ----------
+    probabilities : Probabilities
+        From `predict_probabilities`.
+    threshold : str, float or dict
+        ``model`` (the operating point on the weights' card), ``otsu``, ``roc``, ``youden``, or a probability, or one
+        of these per role. A voxel is bone where its probability is larger.
+    postprocess : str
+        ``auto``: of each femur the largest 26-connected component, its holes filled. ``none``: nothing. Or steps in
+        their order, separated by commas; see `postprocessing.postprocess_steps`.
+
+    Returns
+    -------
+    SegmentationResult
+
+    Raises
+    ------
+    BadInputError
+        If the threshold or a step is unknown, or the network's card has no such threshold.
+    """
+    maps, outer_role = probabilities.maps, probabilities.outer_role
+    grid = maps[outer_role].grid
+    thresholds = _thresholds(probabilities, threshold)
+    labels = empty_array(grid.shape, np.uint8)
+    # As for the networks: ties between components are not to depend on the array's order.
+    change = closest_reorientation(grid, "SPL")
+    sides, rows, messages = {}, [], list(probabilities.messages)
+    for number, region in enumerate(probabilities.regions):
+        inside = {r: change.apply(maps[r].array[region.window]) > thresholds[r] for r in maps}
+        outer = _clean(inside[outer_role], postprocess, grid)
+        border = change.apply(border_of(region, grid))
+        first = 1 + _SECOND_FEMUR * number
+        if "endosteal" in maps:
+            inner = _clean(inside["endosteal"] & outer, postprocess, grid) & outer
+            parts = {first: (TRABECULAR, inner), first + 1: (CORTICAL, outer & ~inner)}
+        else:
+            # The MR networks segment trabecular bone; a periosteal network alone does not know the cortex.
+            parts = {first: (TRABECULAR if outer_role == "bone" else "whole bone", outer)}
+        view = change.apply(labels[region.window])
+        for label, (name, mask) in parts.items():
+            view[mask] = label
+            sides[label] = (name, region.side)
+            rows.append(volume_row(region.side, name, label, mask, grid, (mask & border).any()))
+        if len(parts) > 1:
+            rows.append(volume_row(region.side, "whole bone", None, outer, grid, (outer & border).any()))
+        messages += _remarks(region.side, outer, border)
+    return SegmentationResult(
+        probability=maps[outer_role],
+        endosteal_probability=maps.get("endosteal"),
+        labels=maps[outer_role].with_array(labels, "segmentation"),
+        sides=sides,
+        measurements={
+            "network": probabilities.network,
+            "weights": probabilities.weights,
+            "modality": probabilities.modality,
+            "device": probabilities.device,
+            "threshold": thresholds,
+            "threshold_method": threshold if isinstance(threshold, str) else "fixed",
+            "postprocess": postprocess,
+            "volumes": rows,
+            "seconds": probabilities.seconds,
+            "messages": messages,
+        },
+        threshold=thresholds,
+        probabilities=probabilities,
+    )
+
+
+def _thresholds(probabilities: Probabilities, threshold) -> dict[str, float]:
+    from ..thresholds import resolve_threshold
+
+    chosen = threshold if isinstance(threshold, dict) else dict.fromkeys(probabilities.maps, threshold)
+    missing = [role for role in probabilities.maps if role not in chosen]
+    if missing:
+        raise BadInputError(f"There is no threshold for the {missing[0]} map; give one for each of them.")
+    result = {}
+    for role, volume in probabilities.maps.items():
+        values = None
+        if chosen[role] == "otsu":
+            # Of the hips alone: the rest of a large scan is zero because no network looked there.
+            values = np.concatenate([volume.array[r.window].ravel() for r in probabilities.regions])
+        result[role] = float(resolve_threshold(chosen[role], values, probabilities.operating_points.get(role, {})))
+    return result
+
+
+def _clean(mask, postprocess, grid):
+    from ..postprocessing import fill_holes, largest_component
+
+    if postprocess == "none" or not mask.any():
+        return mask
+    return fill_holes(largest_component(mask))
+
+
+def _remarks(side, outer, border) -> list[str]:
+    name = f"the {side} femur" if side else "the femur"
+    if not outer.any():
+        return [f"No voxel of {name} lies above the threshold."]
+    if (outer & border).any():
+        return [f"The bone of {name} goes on beyond the image, or the part that was looked at: its volumes are not whole."]
+    return []

@@ -1,0 +1,68 @@
+"""The whole way from an image to labels and volumes."""
+
+from __future__ import annotations
+
+import time
+
+from ..volume import Volume
+from .labelling import apply_threshold
+from .pipeline import predict_probabilities
+from .result import SegmentationResult
+
+
+def segment(
+    volume: Volume,
+    preset="auto",
+    modality: str = "auto",
+    side: str = "auto",
+    device: str = "auto",
+    threshold="model",
+    postprocess="auto",
+    progress=None,
+    cancelled=None,
+    **options,
+) -> SegmentationResult:
+    """Segment the proximal femora of an image.
+
+    Parameters
+    ----------
+    volume : Volume
+        MR or CT (in HU) of any orientation, voxel size and field of view.
+    preset, modality, side, device, progress, cancelled
+        As in `predict_probabilities`, which also takes the ``options``.
+    threshold, postprocess
+        As in `apply_threshold`.
+
+    Returns
+    -------
+    SegmentationResult
+        All its volumes lie on the image's own grid.
+
+    Raises
+    ------
+    BadInputError
+        If the image, or a choice, cannot be used, or an asked femur is not in the image.
+    CancelledError
+        If ``cancelled`` says so.
+    ProximalFemurSegError
+        If memory runs out in every way.
+
+    Examples
+    --------
+    >>> from ProximalFemurSegLib.volume_io import read_volume
+    >>> result = segment(read_volume("hip.nii.gz"))  # doctest: +SKIP
+    >>> result.measurements["volumes"][0]["volume_cm3"]  # doctest: +SKIP
+    """
+    probabilities = predict_probabilities(
+        volume, preset, modality, side, device, progress=progress, cancelled=cancelled, **options
+    )
+    started = time.perf_counter()
+    if progress:
+        progress("labels and volumes", 0, 1)
+    result = apply_threshold(probabilities, threshold, postprocess)
+    if progress:
+        progress("labels and volumes", 1, 1)
+    taken = time.perf_counter() - started
+    probabilities.seconds["labels and volumes"] = round(taken, 3)
+    probabilities.seconds["total"] = round(probabilities.seconds["total"] + taken, 3)
+    return result
