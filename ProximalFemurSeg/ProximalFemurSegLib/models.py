@@ -114,12 +114,12 @@ LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
 _PRESETS = (
     Preset(
         "unet3d-dilated-f16",
-        "3D U-Net with dilated centre, 16 features, 3 levels",
-        "SciRep-2018, smaller than the paper's (F 16, L 3)",
+        "3D U-Net with dilated centre, 16 features, 3 levels, batch norm",
+        "SciRep-2018, smaller than the paper's (F 16, L 3), with batch norm",
         "3D",
         "mr",
-        (Stage("bone", "unet3d-dilated", {"base_features": 16, "levels": 3, "rates": [1, 2, 4, 8]}, MR_FRAME,
-               "unet3d-dilated-f16"),),
+        (Stage("bone", "unet3d-dilated", {"base_features": 16, "levels": 3, "rates": [1, 2, 4, 8], "norm": "batch"},
+               MR_FRAME, "unet3d-dilated-f16"),),
     ),
     Preset(
         "unet3d-dilated",
@@ -152,11 +152,11 @@ _PRESETS = (
     ),
     Preset(
         "locator",
-        "Where the femora are: a small 3D U-Net on a 4 mm grid",
+        "Where the femora are: a small V-Net on a 4 mm grid",
         "none; stands in for cropping by hand",
         "3D",
         "any",
-        (Stage("locator", "unet3d", {"base_features": 8, "levels": 3, "classes": 3}, LOCATOR_FRAME, "locator"),),
+        (Stage("locator", "vnet", {"base_features": 8, "classes": 3}, LOCATOR_FRAME, "locator"),),
         internal=True,
     ),
 )

@@ -89,29 +89,29 @@ def make_norm(norm: str, channels: int, momentum: float = 0.1) -> nn.Module:
     raise BadInputError(f"There is no normalisation named {norm!r}; choose one of {', '.join(NORMS)}.")
 
 
-def conv_relu(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
+def with_relu(convolution: nn.Module, norm: str = "none") -> nn.Sequential:
+    """A convolution and ReLU, on request with a normalisation between them (the MR papers have none)."""
+    between = [] if norm == "none" else [make_norm(norm, convolution.out_channels, momentum=0.05)]
+    return nn.Sequential(convolution, *between, nn.ReLU(inplace=True))
+
+
+def conv_relu(inputs: int, outputs: int, dilation: int = 1, norm: str = "none") -> nn.Sequential:
     """A padded 3x3x3 convolution and ReLU; the size of the image stays."""
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, padding=dilation, dilation=dilation),
-        nn.ReLU(inplace=True),
-    )
+    return with_relu(nn.Conv3d(inputs, outputs, 3, padding=dilation, dilation=dilation), norm)
 
 
-def two_convs(inputs: int, outputs: int) -> nn.Sequential:
+def two_convs(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
     """Two padded 3x3x3 convolutions with ReLU: one level of a 3D U-Net."""
-    return nn.Sequential(conv_relu(inputs, outputs), conv_relu(outputs, outputs))
+    return nn.Sequential(conv_relu(inputs, outputs, norm=norm), conv_relu(outputs, outputs, norm=norm))
 
 
-def up_conv(inputs: int, outputs: int) -> nn.Sequential:
+def up_conv(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
     """A padded 3x3x3 up-convolution with stride 2 and ReLU: each size doubles.
 
     The stride-2 transposed convolution is zero-interleaved up-sampling and the convolution in one step: the same
     number of weights as up-sampling first and convolving after, an eighth of the multiplications.
     """
-    return nn.Sequential(
-        nn.ConvTranspose3d(inputs, outputs, 3, stride=2, padding=1, output_padding=1),
-        nn.ReLU(inplace=True),
-    )
+    return with_relu(nn.ConvTranspose3d(inputs, outputs, 3, stride=2, padding=1, output_padding=1), norm)
 
 
 class ParallelDilated(nn.Module):
@@ -125,12 +125,14 @@ class ParallelDilated(nn.Module):
         Channels of each branch; the result has ``len(rates) * outputs`` channels.
     rates : sequence of int
         Dilation rates; the padding equals the rate, so the size stays.
+    norm : str
+        As for `with_relu`.
     """
 
-    def __init__(self, inputs: int, outputs: int, rates):
+    def __init__(self, inputs: int, outputs: int, rates, norm: str = "none"):
         super().__init__()
         self.rates = tuple(rates)
-        self.branches = nn.ModuleList(conv_relu(inputs, outputs, dilation=r) for r in self.rates)
+        self.branches = nn.ModuleList(conv_relu(inputs, outputs, dilation=r, norm=norm) for r in self.rates)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, inputs, D, H, W) -> (B, len(rates) * outputs, D, H, W)."""

@@ -45,6 +45,8 @@ class UNet3D(nn.Module):
         Channels of the image and number of classes.
     dropout : float
         Probability of dropping a whole feature map on entering the centre; the 3D papers use none.
+    norm : str
+        ``none`` (the papers), ``batch`` or ``instance`` after every convolution: what makes short trainings work.
 
     Raises
     ------
@@ -55,15 +57,17 @@ class UNet3D(nn.Module):
     name = "unet3d"
 
     def __init__(self, base_features: int = 32, levels: int = 4, in_channels: int = 1, classes: int = 2,
-                 dropout: float = 0.0):
+                 dropout: float = 0.0, norm: str = "none"):
         super().__init__()
         blocks.check_positive_int(self.name, base_features=base_features, levels=levels, in_channels=in_channels,
                                   classes=classes)
         blocks.check_fraction(self.name, dropout=dropout)
-        self.in_channels, self.classes, self.levels = in_channels, classes, levels
+        blocks.require(norm in ("none", *blocks.NORMS),
+                       f"{self.name}: norm must be none, {' or '.join(blocks.NORMS)}, not {norm!r}.")
+        self.in_channels, self.classes, self.levels, self.norm = in_channels, classes, levels, norm
         maps = [base_features * 2 ** level for level in range(levels + 1)]
         self.down = nn.ModuleList(
-            blocks.two_convs(inputs, outputs) for inputs, outputs in zip([in_channels, *maps], maps[:-1])
+            blocks.two_convs(inputs, outputs, norm) for inputs, outputs in zip([in_channels, *maps], maps[:-1])
         )
         self.pool = nn.MaxPool3d(2)
         self.dropout = nn.Dropout3d(dropout)
@@ -72,15 +76,15 @@ class UNet3D(nn.Module):
         self.merge = nn.ModuleList()
         inputs = centre_maps
         for outputs in reversed(maps[:-1]):
-            self.up.append(blocks.up_conv(inputs, outputs))
-            self.merge.append(blocks.two_convs(2 * outputs, outputs))
+            self.up.append(blocks.up_conv(inputs, outputs, norm))
+            self.merge.append(blocks.two_convs(2 * outputs, outputs, norm))
             inputs = outputs
         self.logits = nn.Conv3d(base_features, classes, 1)
         blocks.init_glorot(self)
 
     def _make_centre(self, inputs: int, outputs: int) -> tuple[nn.Module, int]:
         """The layers between the two paths, and how many maps come out of them."""
-        return blocks.two_convs(inputs, outputs), outputs
+        return blocks.two_convs(inputs, outputs, self.norm), outputs
 
     @property
     def size_multiple(self) -> tuple[int, int, int]:

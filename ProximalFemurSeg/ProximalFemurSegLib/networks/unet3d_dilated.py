@@ -21,7 +21,7 @@ class UNet3DDilated(UNet3D):
 
     Parameters
     ----------
-    base_features, levels, in_channels, classes, dropout
+    base_features, levels, in_channels, classes, dropout, norm
         As for `UNet3D`.
     rates : sequence of int
         Dilation rates; the paper tries (1, 2), (1, 4), (1, 8), (1, 2, 4) and, the best, (1, 2, 4, 8).
@@ -35,14 +35,14 @@ class UNet3DDilated(UNet3D):
     name = "unet3d-dilated"
 
     def __init__(self, base_features: int = 32, levels: int = 4, in_channels: int = 1, classes: int = 2,
-                 dropout: float = 0.0, rates=(1, 2, 4, 8)):
+                 dropout: float = 0.0, rates=(1, 2, 4, 8), norm: str = "none"):
         rates = tuple(rates) if isinstance(rates, (tuple, list)) else (rates,)
         blocks.require(len(rates) > 0, f"{self.name}: rates must name at least one dilation rate.")
         for rate in rates:
             blocks.check_positive_int(self.name, rates=rate)
         blocks.require(len(set(rates)) == len(rates), f"{self.name}: the rates {rates} name one rate twice.")
         object.__setattr__(self, "rates", rates)
-        super().__init__(base_features, levels, in_channels, classes, dropout)
+        super().__init__(base_features, levels, in_channels, classes, dropout, norm)
 
     def _make_centre(self, inputs: int, outputs: int) -> tuple[nn.Module, int]:
-        return blocks.ParallelDilated(inputs, outputs, self.rates), len(self.rates) * outputs
+        return blocks.ParallelDilated(inputs, outputs, self.rates, self.norm), len(self.rates) * outputs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .random_fields import gaussian_blur, smooth_noise
+from .random_fields import blur_gain, gaussian_blur, smooth_noise
 from .tissues import Tissue
 
 AIR_HU = -1000.0
@@ -187,6 +187,8 @@ def compose_ct(
     grain = max(scan.noise_grain, 1.0)
     noise = torch.randn(shape, generator=source, device=device)
     if grain > 1.05:
-        noise = gaussian_blur(noise, (0.0, 0.45 * (grain - 1.0), 0.45 * (grain - 1.0)))
-        noise = noise / noise.std().clamp_min(1e-6)
+        width = 0.45 * (grain - 1.0)
+        # A blur of this width leaves this share of white noise's standard deviation.
+        share = blur_gain(width) ** 2
+        noise = gaussian_blur(noise, (0.0, width, width)) / share
     return (image + scan.noise_hu * noise).clamp(-1024.0, 3071.0)

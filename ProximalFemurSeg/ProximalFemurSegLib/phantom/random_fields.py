@@ -16,10 +16,8 @@ def gaussian_blur(image: torch.Tensor, sigma) -> torch.Tensor:
     for axis, width in enumerate(sigma):
         if width < 0.05:
             continue
-        reach = max(1, int(3.0 * width + 0.5))
-        offsets = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
-        kernel = torch.exp(-0.5 * (offsets / width).square())
-        kernel /= kernel.sum()
+        kernel = _gaussian_kernel(width).to(image)
+        reach = len(kernel) // 2
         shape = [1, 1, 1, 1, 1]
         shape[2 + axis] = -1
         padding = [0] * 6
@@ -27,6 +25,18 @@ def gaussian_blur(image: torch.Tensor, sigma) -> torch.Tensor:
         padded = torch.nn.functional.pad(result, padding, mode="replicate")
         result = torch.nn.functional.conv3d(padded, kernel.reshape(shape))
     return result[0, 0]
+
+
+def blur_gain(sigma: float) -> float:
+    """What `gaussian_blur` along one axis leaves of the standard deviation of white noise."""
+    return 1.0 if sigma < 0.05 else float(_gaussian_kernel(sigma).square().sum().sqrt())
+
+
+def _gaussian_kernel(sigma: float) -> torch.Tensor:
+    reach = max(1, int(3.0 * sigma + 0.5))
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / sigma).square())
+    return kernel / kernel.sum()
 
 
 def smooth_noise(shape, grain, source: torch.Generator) -> torch.Tensor:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import BadInputError
 from ..phantom import ct_scanner, mr_scanner
+from ..phantom.pathology import add_implant, draw_cysts
 from ..phantom.random_fields import gaussian_blur, generator, smooth_noise
-from ..phantom.tissues import Tissue
 from .phantom_cases import DISTANCE_STEP, BakedCase, load_case
 
 CT_LOW, CT_MIDDLE, CT_HALF = -300.0, 500.0, 800.0
@@ -38,6 +39,11 @@ class PatchFrame:
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     axes: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+    @property
+    def axial_plane(self) -> tuple[int, int]:
+        """The two array axes that are not the superior one."""
+        return tuple(n for n, (baked, _) in enumerate(self.axes) if baked != 0)
 
 
 # Orientations as in models.Preprocessing: 'SPL' and 'AIL'.
@@ -174,30 +180,6 @@ def _draw_coarse(rng, spacing, probability) -> list[float]:
     return [max(1.0, rng.uniform(1.0, 5.0) / s) if axis == thick else 1.0 for axis, s in enumerate(spacing)]
 
 
-def _implant(patch: Patch, image: torch.Tensor, periosteal: torch.Tensor, rng, source) -> torch.Tensor:
-    """A nail, screw or plate in or near the bone, with streaks in its plane."""
-    inside = torch.nonzero(periosteal < 2.0)
-    if len(inside) < 100:
-        return image
-    ends = inside[torch.randint(len(inside), (2,), generator=source)].to(torch.float32)
-    spacing = torch.tensor(patch.frame.spacing)
-    axis = (ends[1] - ends[0]) * spacing
-    length = axis.norm().clamp_min(1.0)
-    axes = [torch.arange(n, dtype=torch.float32) for n in image.shape]
-    offset = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).sub_(ends[0]).mul_(spacing)
-    along = (offset @ (axis / length)).clamp(0, float(length))
-    distance = (offset - along[..., None] * (axis / length)).norm(dim=-1)
-    radius = rng.uniform(2.0, 8.0)
-    strength = rng.uniform(60, 500)
-    lines = rng.integers(3, 9)
-    # Which axes span the plane of the detector: the two that are not superior.
-    plane = [n for n, (baked, _) in enumerate(patch.frame.axes) if baked != 0]
-    angle = torch.atan2(offset[..., plane[1]], offset[..., plane[0]])
-    streak = torch.cos(float(lines) * angle + rng.uniform(0, 6.3)) * torch.exp(-distance / rng.uniform(15, 45))
-    image = image + strength * streak
-    return torch.where(distance < radius, torch.full_like(image, 3000.0), image)
-
-
 class CtSamples:
     """CT patches for the periosteal or endosteal network.
 
@@ -218,7 +200,7 @@ class CtSamples:
 
     def __init__(self, folder, shape, target="periosteal", seed=0, variation=Variation(), names=None,
                  spacing=(1.0, 0.8, 0.8)):
-        self.paths = [p for p in sorted(Path(folder).glob("*.npy")) if names is None or names(p.stem)]
+        self.paths = find_cases(folder, names)
         self.frame = PatchFrame(tuple(shape), spacing, SPL)
         self.target, self.seed, self.variation = target, seed, variation
 
@@ -241,7 +223,7 @@ class CtSamples:
             scan = replace(scan, noise_hu=scan.noise_hu * float(np.sqrt(np.prod(coarse))) ** 0.7)
         image = ct_scanner.compose_ct(surroundings, periosteal, endosteal, density, spacing, contrast, scan, source)
         if rng.random() < self.variation.metal:
-            image = _implant(patch, image, periosteal, rng, source)
+            image = add_implant(image, periosteal, self.frame.spacing, self.frame.axial_plane, rng, source)
         image = _coarsen(image, coarse)
         if rng.random() < 0.5:
             image = image + rng.uniform(-25, 25)
@@ -267,7 +249,7 @@ class MrSamples:
 
     def __init__(self, folder, shape, seed=0, variation=Variation(metal=0.0), names=None,
                  spacing=(1.5, 0.469, 0.469)):
-        self.paths = [p for p in sorted(Path(folder).glob("*.npy")) if names is None or names(p.stem)]
+        self.paths = find_cases(folder, names)
         self.frame = PatchFrame(tuple(shape), spacing, AIL)
         self.seed, self.variation = seed, variation
 
@@ -328,7 +310,7 @@ class LocatorSamples:
 
     def __init__(self, folder, shape=(96, 80, 112), seed=0, names=None,
                  variation=Variation(rotation_deg=9.0, zoom=1.15, bend_mm=10.0, coarse=0.0, metal=0.12)):
-        self.paths = [p for p in sorted(Path(folder).glob("*.npy")) if names is None or names(p.stem)]
+        self.paths = find_cases(folder, names)
         self.frame = PatchFrame(tuple(shape), (4.0, 4.0, 4.0), SPL)
         self.seed, self.variation = seed, variation
 
@@ -352,7 +334,7 @@ class LocatorSamples:
             scan = ct_scanner.draw_ct_scan(rng, 1.5)
             image = ct_scanner.compose_ct(surroundings, *femoral, spacing, contrast, scan, source)
             if rng.random() < self.variation.metal:
-                image = _implant(patch, image, femoral[0], rng, source)
+                image = add_implant(image, femoral[0], self.frame.spacing, self.frame.axial_plane, rng, source)
         else:
             contrast = mr_scanner.draw_mr_contrast(rng, 1.0 if rng.random() < 0.75 else 0.0)
             water, fat = mr_scanner.surroundings_signal(patch.raw[0], contrast)
@@ -379,6 +361,20 @@ class LocatorSamples:
         return image[None].numpy(), target.numpy()
 
 
+def find_cases(folder, names=None) -> list[Path]:
+    """The baked cases of a folder whose name is wanted.
+
+    Raises
+    ------
+    BadInputError
+        If there is none.
+    """
+    paths = [p for p in sorted(Path(folder).glob("[!.]*.npy")) if names is None or names(p.stem)]
+    if not paths:
+        raise BadInputError(f"{folder} holds no baked phantom of the kind that is asked for; bake the phantoms first.")
+    return paths
+
+
 def _hip_center(rng, near: bool) -> np.ndarray:
     """Where a patch is centred, in mm superior, posterior, left of the head centre of a left hip."""
     along = rng.uniform(-0.1, 1.0)
@@ -401,23 +397,3 @@ def _field_of_view(shape, rng, owner, periosteal) -> torch.Tensor:
         ranges.append((int(max(0, middle - half)), int(min(size, middle + half))))
     outside[tuple(slice(a, b) for a, b in ranges)] = False
     return outside
-
-
-def draw_cysts(endosteal: torch.Tensor, spacing, rng: np.random.Generator) -> torch.Tensor | None:
-    """uint8 `Tissue` of one to three cysts with hypointense foci within trabecular bone; None if there is no room."""
-    deep = torch.nonzero(endosteal < -3.0)
-    if len(deep) < 50:
-        return None
-    cyst = torch.zeros(endosteal.shape, dtype=torch.uint8)
-    axes = [torch.arange(n, dtype=torch.float32) * s for n, s in zip(endosteal.shape, spacing)]
-    for _ in range(int(rng.integers(1, 4))):
-        center = deep[int(rng.integers(len(deep)))].to(torch.float32) * torch.tensor(spacing)
-        radius = rng.uniform(2.5, 8.0)
-        squared = (
-            (axes[0] - center[0]).square()[:, None, None] + (axes[1] - center[1]).square()[:, None]
-            + (axes[2] - center[2]).square()
-        )
-        cyst[squared < radius**2] = int(Tissue.CYST)
-        cyst[squared < (0.35 * radius) ** 2] = int(Tissue.CYST_FOCUS)
-    cyst[endosteal > -0.5] = 0
-    return cyst

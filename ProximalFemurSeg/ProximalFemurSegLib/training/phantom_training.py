@@ -1,0 +1,60 @@
+"""Recipes and data for training the presets' networks on phantoms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .phantom_cohort import is_training_case
+from .phantom_data import CtSamples, LocatorSamples, MrSamples
+from .recipe import Recipe
+from .validation import DiceValidation
+
+# Patches are smaller than the windows of inference (the networks are convolutional): what two cores train in an hour.
+PATCHES = {
+    "locator": (80, 80, 112),
+    "bone": (48, 160, 160),
+    "periosteal": (80, 128, 128),
+    "endosteal": (80, 96, 96),
+}
+
+
+def phantom_recipe(stage, minutes: float | None = None, steps: int = 20000, seed: int = 1) -> Recipe:
+    """The recipe for a stage of a preset (`models.Stage`); wide steps at first, cosine to nothing at the end."""
+    return Recipe(
+        architecture=stage.architecture,
+        options=dict(stage.options),
+        loss="dice-ce",
+        optimizer="adamw",
+        learning_rate=2e-3,
+        weight_decay=1e-4,
+        warmup_steps=60,
+        steps=steps,
+        minutes=minutes,
+        ema_decay=0.99,
+        seed=seed,
+        validate_every=400,
+        checkpoint_minutes=2.0,
+    )
+
+
+def phantom_samples(stage, folder, held_out: bool = False, shape=None, seed: int = 0):
+    """The training or held-out samples for a stage, from a folder of baked cases (`phantom_cohort.bake_cohort`)."""
+    folder = Path(folder)
+
+    def chosen(name: str) -> bool:
+        return is_training_case(name) != held_out
+
+    shape = PATCHES[stage.role] if shape is None else shape
+    seed = seed + (1000 if held_out else 0)
+    if stage.role == "locator":
+        return LocatorSamples(folder / "bodies", shape, seed=seed, names=chosen)
+    if stage.role == "bone":
+        return MrSamples(folder / "hips", shape, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm)
+    return CtSamples(
+        folder / "hips", shape, target=stage.role, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm
+    )
+
+
+def phantom_validation(stage, folder, count: int = 10, shape=None) -> DiceValidation:
+    """Dice on samples of held-out shapes, as randomised as the training's."""
+    return DiceValidation(phantom_samples(stage, folder, held_out=True, shape=shape), count)
