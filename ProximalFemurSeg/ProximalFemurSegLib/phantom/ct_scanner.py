@@ -133,6 +133,11 @@ def surroundings_hu(tissue: torch.Tensor, contrast: CtContrast) -> torch.Tensor:
     return table[tissue.long()]
 
 
+def surroundings_texture(tissue: torch.Tensor, contrast: CtContrast) -> torch.Tensor:
+    """Standard deviation in HU of the tissues' own texture, (K, J, I)."""
+    return torch.tensor(contrast.texture, dtype=torch.float32, device=tissue.device)[tissue.long()]
+
+
 def femur_hu(density: torch.Tensor, texture: torch.Tensor, contrast: CtContrast) -> torch.Tensor:
     """HU of trabecular bone and marrow from the relative density (0 to 1) and a unit texture."""
     network = density * (1.0 + contrast.trabecular_texture * texture)
@@ -153,6 +158,7 @@ def compose_ct(
     contrast: CtContrast,
     scan: CtScan,
     source: torch.Generator,
+    grain_hu: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The CT image, (K, J, I) float32 HU, of sampled anatomy.
 
@@ -170,13 +176,18 @@ def compose_ct(
         See there.
     source : torch.Generator
         Of texture and noise.
+    grain_hu : torch.Tensor, optional
+        Standard deviation in HU of the surroundings' own texture (`surroundings_texture`); guessed from their HU if
+        left out.
     """
     shape, device = surroundings.shape, surroundings.device
     # Trabecular bone shows as a pattern of one to three millimetres.
     grain = [1.3 / s for s in spacing]
     texture = smooth_noise(shape, grain, source) + 0.5 * smooth_noise(shape, [3 * g for g in grain], source)
     patches = smooth_noise(shape, [9.0 / s for s in spacing], source)
-    image = surroundings + patches * 7.0 + texture * torch.where(surroundings > 110.0, 35.0, 6.0)
+    if grain_hu is None:
+        grain_hu = torch.where(surroundings > 110.0, 40.0, 8.0)
+    image = surroundings + grain_hu * (0.7 * texture + 0.7 * patches)
     voxel = float(np.mean(spacing))
     cortex = contrast.cortex * (1.0 + 0.08 * patches)
     inside = occupancy(endosteal, voxel)

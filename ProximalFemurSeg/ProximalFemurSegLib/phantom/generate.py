@@ -255,9 +255,10 @@ def _scan_ct(scene, sample, grid, rng, source, artefacts: Artefacts, wide: float
     scan = replace(scan, noise_hu=scan.noise_hu * artefacts.noise)
     tissue = sample.tissue
     surroundings = ct_scanner.surroundings_hu(tissue, contrast)
-    rods = _add_table(scene, surroundings, tissue, sample.periosteal, grid, artefacts.rods, contrast)
+    texture = ct_scanner.surroundings_texture(tissue, contrast)
+    rods = _add_table(scene, surroundings, texture, sample, grid, artefacts.rods, contrast)
     image = ct_scanner.compose_ct(
-        surroundings, sample.periosteal, sample.endosteal, sample.density, spacing, contrast, scan, source
+        surroundings, sample.periosteal, sample.endosteal, sample.density, spacing, contrast, scan, source, texture
     )
     if artefacts.metal:
         superior = _axis_along(grid, (0, 0, 1))
@@ -267,7 +268,7 @@ def _scan_ct(scene, sample, grid, rng, source, artefacts: Artefacts, wide: float
     return image, {"contrast": asdict(contrast), "scan": asdict(scan), **({"rods": rods} if artefacts.rods else {})}
 
 
-def _add_table(scene, surroundings, tissue, periosteal, grid, with_rods, contrast) -> list[dict]:
+def _add_table(scene, surroundings, texture, sample, grid, with_rods, contrast) -> list[dict]:
     """Draw the table, and calibration rods in a mat on it, into the air behind the patient."""
     coarse = Grid.from_parts((40, 50, 60), (8.0, 8.0, 8.0), (-240.0, -220.0, -160.0))
     points = grid_points(coarse, 0, 40).reshape(-1, 3)
@@ -282,7 +283,7 @@ def _add_table(scene, surroundings, tissue, periosteal, grid, with_rods, contras
     table_hu = contrast.values[Tissue.TABLE]
     for k in range(grid.shape[0]):
         points = grid_points(grid, k, k + 1)[0].to(surroundings.device)
-        air = (tissue[k] == int(Tissue.AIR)) & (periosteal[k] > 0)
+        air = (sample.tissue[k] == int(Tissue.AIR)) & (sample.periosteal[k] > 0)
         x, y = points[..., 0], points[..., 1]
         depth = surface - y
         plate = air & (depth > 0) & (depth < 12.0) & (x.abs() < 220.0)
@@ -291,8 +292,9 @@ def _add_table(scene, surroundings, tissue, periosteal, grid, with_rods, contras
             (depth[plate] < 2.0) | (depth[plate] > 10.0), float(table_hu), -850.0
         )
         if with_rods:
+            # Mat and rods are of one piece.
             pad = air & (depth <= 0) & (depth > -mat) & (x.abs() < 130.0)
-            surroundings[k][pad] = 0.0
+            surroundings[k][pad] = texture[k][pad] = 0.0
             for rod in rods:
                 inside = pad & ((x - rod["x"]).square() + (y - rod["y"]).square() < rod["radius"] ** 2)
                 surroundings[k][inside] = rod["hu"]
