@@ -14,8 +14,8 @@ from .distance_grid import DistanceGrid
 from .femur_parameters import FemurParameters
 from .signed_distance import (
     coordinates,
-    elliptic,
     ellipsoid,
+    elliptic,
     smooth_intersection,
     smooth_subtraction,
     smooth_union,
@@ -264,12 +264,12 @@ class ParametricFemur:
     cortex : CortexParameters, optional
     spacing : float
         Of the table of distances, mm. The surface is the table's zero level, some hundredths of a mm from the
-        solid's at 1 mm.
+        solid's.
     device : str or torch.device
         Where the table is computed; points on any device may be asked later.
     """
 
-    def __init__(self, parameters, side, center=(0.0, 0.0, 0.0), rotation=None, cortex=None, spacing=1.0, device="cpu"):
+    def __init__(self, parameters, side, center=(0.0, 0.0, 0.0), rotation=None, cortex=None, spacing=1.2, device="cpu"):
         if side not in ("left", "right"):
             raise ValueError(f"The side of a femur is 'left' or 'right', not {side!r}.")
         self.parameters: FemurParameters = parameters
@@ -324,31 +324,25 @@ class ParametricFemur:
         region = torch.where(z < cut["distal"], 5, region)
         return region.to(torch.uint8)
 
-    def _distance_at(self, point) -> float:
-        return float(self.distances(torch.as_tensor(np.asarray(point), dtype=torch.float32)))
-
     def _surface_along(self, start: np.ndarray, direction: np.ndarray, furthest: float = 80.0) -> np.ndarray:
         """First point of the surface met from inside, walking from ``start``."""
-        steps = np.arange(0.0, furthest, 0.25)
+        steps = np.arange(0.0, furthest, 0.1)
         line = torch.as_tensor(start + steps[:, None] * direction, dtype=torch.float32)
-        outside = (self.distances(line) >= 0.0).nonzero()
+        distance = self.distances(line).numpy()
+        outside = np.nonzero(distance >= 0.0)[0]
         if len(outside) == 0:
             raise ValueError("The parameters give a bone without a surface where one is expected.")
-        high = float(steps[int(outside[0])])
-        low = max(0.0, high - 0.25)
-        for _ in range(30):
-            middle = 0.5 * (low + high)
-            if self._distance_at(start + middle * direction) < 0.0:
-                low = middle
-            else:
-                high = middle
-        return start + high * direction
+        if outside[0] == 0:
+            return np.array(start, dtype=np.float64)
+        low, high = distance[outside[0] - 1], distance[outside[0]]
+        # The table is linear between its nodes, ten steps apart, so this is where it crosses zero.
+        return start + (steps[outside[0] - 1] + 0.1 * low / (low - high)) * direction
 
     @cached_property
     def neck_sections(self) -> tuple[np.ndarray, np.ndarray]:
         """Stations in mm from the head's centre along the neck axis, and the areas in mm2 of the sections there."""
         s, step = self.solid, 0.5
-        stations = np.arange(0.70 * self.head_radius, s.neck_length + 2.0, 0.5)
+        stations = np.arange(0.75 * self.head_radius, s.neck_length + 2.0, 0.5)
         half = 1.7 * self.head_radius
         across = torch.arange(-half, half + step / 2, step, dtype=torch.float32)
         third = np.cross(s.neck_axis, s.superior)
@@ -368,7 +362,7 @@ class ParametricFemur:
 
     def _measure(self):
         """Landmarks and the planes between regions, from the bone's own sections."""
-        s, p = self.solid, self.parameters
+        s = self.solid
         stations, areas = self.neck_sections
         last = int(np.searchsorted(stations, 1.45 * self.head_radius))
         narrowest = int(np.argmin(areas[:last]))

@@ -7,7 +7,7 @@ matrix multiplication, so that the same points give the same bytes whatever the 
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
