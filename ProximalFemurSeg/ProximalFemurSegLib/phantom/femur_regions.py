@@ -76,7 +76,7 @@ def measure_neck(
             part = parts == center if center else np.zeros_like(mask)
             areas.append(part.sum() * step**2 if center else np.inf)
             rows, columns = np.nonzero(part)
-            middle = (ticks[rows].mean() * u + ticks[columns].mean() * v) if center else np.zeros(3)
+            middle = float(ticks[rows].mean()) * u + float(ticks[columns].mean()) * v if center else np.zeros(3)
             middles.append(np.asarray(middle))
         return np.array(areas), middles
 

@@ -85,7 +85,9 @@ def world_from_labels(name: str, labels: np.ndarray, affine: np.ndarray, names: 
     def signed_distance(mask: np.ndarray) -> np.ndarray:
         outside = ndimage.distance_transform_edt(~mask, spacing).astype(np.float32)
         within = ndimage.distance_transform_edt(mask, spacing).astype(np.float32)
-        return np.clip(outside - within, -60, 60)
+        # Both count from voxel to voxel; the surface lies half way between.
+        half = float(np.mean(spacing[:2])) / 2
+        return np.clip(np.where(mask, half - within, outside - half), -60, 60)
 
     bone = signed_distance(np.isin(array, bone_labels))
     body = signed_distance(array > 0)

@@ -12,9 +12,9 @@ from .validation import DiceValidation
 # Patches are smaller than the windows of inference (the networks are convolutional): what two cores train in an hour.
 PATCHES = {
     "locator": (80, 80, 112),
-    "bone": (48, 160, 160),
-    "periosteal": (80, 128, 128),
-    "endosteal": (80, 96, 96),
+    "bone": (48, 128, 128),
+    "periosteal": (64, 112, 112),
+    "endosteal": (64, 96, 96),
 }
 
 

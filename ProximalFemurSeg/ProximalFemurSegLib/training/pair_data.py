@@ -1,0 +1,166 @@
+"""Training samples from prepared pairs: random crops with the papers' augmentations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ..errors import BadInputError
+from .pair_cases import OUTER, TARGET
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much samples vary; the defaults follow QCT-2021 (noise, brightness, 3D scaling) and the MR papers (flips).
+
+    Attributes
+    ----------
+    scale : float
+        Isotropic scaling from 1/scale to scale.
+    noise : float
+        Largest standard deviation of Gaussian noise, in normalised intensity.
+    gain, offset : float
+        Standard deviations of a factor's logarithm and of a summand, on the normalised intensity.
+    flip : bool
+        Mirror every other sample along W; only for a network that does not know sides.
+    bone_share : float
+        Share of the crops that are centred on the bone; the others lie anywhere.
+    """
+
+    scale: float = 1.1
+    noise: float = 0.08
+    gain: float = 0.1
+    offset: float = 0.05
+    flip: bool = True
+    bone_share: float = 0.8
+
+
+@lru_cache(maxsize=64)
+def _open(path: str):
+    """Image and labels of a case, left on disk, and up to 5000 places within the bone."""
+    image = np.load(f"{path}.image.npy", mmap_mode="r")
+    labels = np.load(f"{path}.labels.npy", mmap_mode="r")
+    bone = np.argwhere(np.asarray(labels) & TARGET)
+    return image, labels, bone[:: max(1, len(bone) // 5000)].astype(np.int32)
+
+
+def _cut(array: np.ndarray, start, size, fill) -> torch.Tensor:
+    """array[start:start + size] as float32, with the fill value where that lies outside."""
+    result = torch.full(tuple(size), float(fill))
+    low = [max(0, a) for a in start]
+    high = [min(n, a + s) for n, a, s in zip(array.shape, start, size)]
+    if all(b > a for a, b in zip(low, high)):
+        part = np.array(array[tuple(slice(a, b) for a, b in zip(low, high))], dtype=np.float32)
+        result[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start))] = torch.from_numpy(part)
+    return result
+
+
+def _scaled(array: torch.Tensor, shape) -> torch.Tensor:
+    if tuple(array.shape) == tuple(shape):
+        return array
+    return functional.interpolate(array[None, None], size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]
+
+
+def _wrong_outline(whole: torch.Tensor, rng) -> torch.Tensor:
+    """The whole bone with an outline up to about a voxel off, as the network before finds it."""
+    width = int(rng.integers(0, 2)) * 2 + 1
+    if width == 1:
+        return whole > 0.5
+    soft = functional.avg_pool3d(whole[None, None], width, stride=1, padding=width // 2, count_include_pad=False)[0, 0]
+    return soft > rng.uniform(0.1, 0.9)
+
+
+class PairSamples:
+    """``sample(index)`` gives a crop of a prepared pair; the same index, the same crop.
+
+    Parameters
+    ----------
+    folder : path
+        Where `pair_cases.prepare_pairs` kept the cases.
+    names : sequence of str
+        The cases to take.
+    stage : models.Stage
+        Which network the samples are for.
+    shape : tuple of int
+        (D, H, W) of a sample; whatever of it a case does not have is padding.
+    seed : int
+        Of all samples.
+    augmentation : Augmentation or None
+        None gives case number ``index`` modulo their number, cropped around the middle of its bone, unchanged: for
+        validation.
+
+    Raises
+    ------
+    BadInputError
+        If there are no names or a case is missing.
+    """
+
+    def __init__(self, folder, names, stage, shape, seed: int = 0, augmentation: Augmentation | None = Augmentation()):
+        self.names = list(names)
+        if not self.names:
+            raise BadInputError("There are no cases to take samples from.")
+        self.paths = [str(Path(folder) / name) for name in self.names]
+        for path in self.paths:
+            if not Path(f"{path}.image.npy").is_file():
+                raise BadInputError(f"The prepared case {path} is missing; prepare the pairs first.")
+        self.frame, self.shape, self.seed, self.augmentation = stage.preprocessing, tuple(shape), seed, augmentation
+
+    def __len__(self):
+        return len(self.paths)
+
+    def sample(self, index: int):
+        """Image (1, D, H, W) float32 and target (D, H, W) int64."""
+        outside, change = self.frame.outside, self.augmentation
+        rng = np.random.default_rng([self.seed, index])
+        number = int(rng.integers(len(self.paths))) if change else index % len(self.paths)
+        image, labels, bone = _open(self.paths[number])
+        size = np.array(image.shape)
+        if change is None:
+            centre, scale = (bone.min(axis=0) + bone.max(axis=0)) // 2, 1.0
+        else:
+            near = rng.random() < change.bone_share
+            centre = bone[int(rng.integers(len(bone)))] if near else rng.integers(size)
+            # What is cut small is shown large: a box of n / scale voxels fills n.
+            scale = float(np.exp(rng.uniform(-1, 1) * np.log(change.scale)))
+        box = np.maximum(np.round(np.array(self.shape) / scale), 1).astype(int)
+        start = np.asarray(centre) - box // 2
+        start = np.clip(start, np.minimum(0, size - box), np.maximum(0, size - box))
+        pixels = _cut(image, start, box, outside)
+        bits = _cut(labels, start, box, 0).to(torch.uint8)
+        blank = _scaled((pixels == outside).float(), self.shape) > 0.5
+        pixels = _scaled(pixels, self.shape)
+        target = _scaled(((bits & TARGET) > 0).float(), self.shape) > 0.5
+        whole = _scaled(((bits & OUTER) > 0).float(), self.shape)
+        if change is not None:
+            if change.flip and self.frame.canonical_side is None and rng.random() < 0.5:
+                pixels, target, whole, blank = (a.flip(2) for a in (pixels, target, whole, blank))
+            pixels = pixels * float(np.exp(rng.normal(0, change.gain))) + rng.normal(0, change.offset)
+            source = torch.Generator().manual_seed(int(rng.integers(2**62)))
+            pixels = pixels + rng.uniform(0, change.noise) * torch.randn(self.shape, generator=source)
+            low, high = (-1.0, 1.0) if self.frame.normalisation == "ct-window" else (-1.5, 2.0)
+            pixels = pixels.clamp(low, high)
+        if self.frame.blank_outside:
+            blank = blank | ~(whole > 0.5 if change is None else _wrong_outline(whole, rng))
+        pixels[blank] = outside
+        return pixels[None].numpy(), target.to(torch.int64).numpy()
+
+
+def split_subjects(subjects, held_out: float = 0.15, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Split subjects at random into those to train on and those to validate on, at least one of each.
+
+    Raises
+    ------
+    BadInputError
+        If there are fewer than two subjects.
+    """
+    subjects = sorted(set(subjects))
+    if len(subjects) < 2:
+        raise BadInputError("At least two subjects are needed: one to train on and one to validate on.")
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    count = min(len(subjects) - 1, max(1, round(held_out * len(subjects))))
+    return sorted(subjects[n] for n in order[count:]), sorted(subjects[n] for n in order[:count])
