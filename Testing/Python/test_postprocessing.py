@@ -42,7 +42,7 @@ def speckle(seed, shape=(9, 10, 11), share=0.3):
     return np.random.default_rng(seed).random(shape) < share
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(mask=masks)
 def test_bounding_box_holds_all_and_touches_every_side(mask):
     box = bounding_box(mask)
