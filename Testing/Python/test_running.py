@@ -4,11 +4,9 @@ import os
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from ProximalFemurSegLib.errors import BadInputError, CancelledError
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner
 from ProximalFemurSegLib.running.in_process import InProcessRunner
@@ -52,7 +50,13 @@ probability = (volume.array / 120).astype(np.float32)
 write_volume(volume.with_array(probability), output / "probability.nii.gz")
 write_volume(volume.with_array((probability > 0.5).astype(np.uint8)), output / "segmentation.nii.gz")
 (output / "segmentation.json").write_text(json.dumps({{"1": {{"name": "trabecular bone", "side": "left"}}}}))
-(output / "measurements.json").write_text(json.dumps({{"arguments": rest, "messages": ["taken as MR"]}}))
+grid = dict(shape=volume.grid.shape, affine=volume.grid.affine.tolist())
+measurements = dict(
+    arguments=rest, messages=["taken as MR"], threshold=dict(bone=0.5), operating_points=dict(bone=dict(threshold=0.5)),
+    network="unet3d", modality="mr", device="CPU", weights={{}}, seconds=dict(total=1.5), volumes=[],
+    regions=[dict(side="left", start=[0, 0, 0], stop=volume.grid.shape, network_grid=grid)],
+)
+(output / "measurements.json").write_text(json.dumps(measurements))
 """
 
 
@@ -101,12 +105,15 @@ def test_a_child_gives_the_result_on_the_images_grid(child, tmp_path):
     runner.start(Job(IMAGE, RunOptions(network="vnet", side="left", threshold=0.25)))
     status = finish(runner)
     assert (status.state, status.message) == (State.DONE, "")
-    outcome = runner.outcome()
+    outcome = runner.result()
     assert outcome.probability.grid.is_close(GRID)
     assert np.allclose(outcome.probability.array, IMAGE.array / 120)
     assert np.array_equal(outcome.labels.array, IMAGE.array > 60)
     assert outcome.sides == {1: ("trabecular bone", "left")}
-    assert outcome.messages == ("taken as MR",)
+    assert outcome.messages == ["taken as MR"]
+    assert outcome.threshold == {"bone": 0.5}
+    assert outcome.probabilities.regions[0].network_grid.is_close(GRID)
+    assert outcome.probabilities.regions[0].stop == (4, 5, 6)
     expected = ["--network", "vnet", "--side", "left", "--threshold", "0.25"]
     assert outcome.measurements["arguments"] == expected
     assert status.log == "a warning of some library"
@@ -125,7 +132,7 @@ def test_starting_and_polling_do_not_wait_for_the_child(child, tmp_path):
     before = time.monotonic()
     runner.start(Job(IMAGE))
     runner.poll()
-    assert time.monotonic() - before < 0.2
+    assert time.monotonic() - before < 2, "the child sleeps for 120 s"
     progress = wait_for(lambda: runner.poll().progress if runner.poll().progress.done == 3 else None)
     assert progress == Progress("network", 3, 4, 3.0)
     assert progress.fraction == 0.75
@@ -150,9 +157,10 @@ def test_cancel_ends_child_and_grandchild_and_removes_the_files(child, tmp_path)
     before = time.monotonic()
     runner.cancel()
     assert runner.poll().state is State.CANCELLED
-    assert time.monotonic() - before < 0.2
+    assert time.monotonic() - before < 2, "the child sleeps for 120 s"
     runner.close()
-    assert all(gone(int(pid)) for pid in pids.read_text().split())
+    # The system takes a moment over a process that was killed.
+    wait_for(lambda: all(gone(int(pid)) for pid in pids.read_text().split()), seconds=5)
     assert not list((tmp_path / "runs").iterdir())
     assert runner.poll().state is State.IDLE
 
@@ -164,7 +172,7 @@ def test_a_refusal_is_the_childs_sentence_and_names_the_image(child):
     assert status.state is State.FAILED
     assert status.message == "'hip' has nothing in it: choose another."
     with pytest.raises(RuntimeError, match="no finished run"):
-        runner.outcome()
+        runner.result()
 
 
 def test_a_crash_gives_a_message_and_the_log(child):
@@ -206,17 +214,6 @@ def test_a_new_run_ends_the_old_one(child, tmp_path):
     assert runner.poll().state is State.RUNNING
 
 
-def result(volume):
-    return SimpleNamespace(
-        probability=volume.with_array((volume.array / 120).astype(np.float32)),
-        endosteal_probability=None,
-        labels=volume.with_array((volume.array > 60).astype(np.uint8)),
-        sides={1: ("trabecular bone", "right")},
-        measurements={"network": "unet3d"},
-        messages=["taken as MR"],
-    )
-
-
 def test_a_run_in_this_process_passes_the_options_on_and_reports():
     asked, seen = {}, []
 
@@ -224,7 +221,7 @@ def test_a_run_in_this_process_passes_the_options_on_and_reports():
         asked.update(options)
         progress("network", 1, 2)
         assert not cancelled()
-        return result(volume)
+        return f"result of {volume.name}"
 
     runner = InProcessRunner(segment, on_progress=lambda status: seen.append((status.state, status.progress.stage)))
     runner.start(Job(IMAGE, RunOptions(network="unet3d", device="cpu", threshold="otsu")))
@@ -238,7 +235,7 @@ def test_a_run_in_this_process_passes_the_options_on_and_reports():
         "postprocess": "auto",
     }
     assert (State.RUNNING, "network") in seen
-    assert runner.outcome().sides == {1: ("trabecular bone", "right")}
+    assert runner.result() == "result of hip"
 
 
 def test_a_run_in_this_process_is_cancelled_from_its_progress():
@@ -246,7 +243,7 @@ def test_a_run_in_this_process_is_cancelled_from_its_progress():
         progress("network", 1, 2)
         if cancelled():
             raise CancelledError("stopped")
-        return result(volume)
+        return f"result of {volume.name}"
 
     runner = InProcessRunner(segment, on_progress=lambda status: status.progress.done and runner.cancel())
     runner.start(Job(IMAGE))

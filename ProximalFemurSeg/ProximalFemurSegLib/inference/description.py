@@ -29,19 +29,13 @@ def describe_probabilities(probabilities: Probabilities, transform=None) -> dict
     transform = np.eye(4) if transform is None else np.asarray(transform, dtype=np.float64)
     description = {name: getattr(probabilities, name) for name in _PLAIN}
     description["roles"] = list(probabilities.maps)
-    description["regions"] = [
-        {
-            "side": region.side,
-            "start": [int(n) for n in region.start],
-            "stop": [int(n) for n in region.stop],
-            "network_grid": {
-                "shape": [int(n) for n in region.network_grid.shape],
-                "affine": (transform @ region.network_grid.affine).tolist(),
-            },
-        }
-        for region in probabilities.regions
-    ]
+    description["regions"] = [_describe_region(region, transform) for region in probabilities.regions]
     return description
+
+
+def describe_regions(probabilities: Probabilities) -> list[dict]:
+    """Where femora were looked for: side, start and stop as voxels (k, j, i), and the network's grid in RAS mm."""
+    return [_describe_region(region, np.eye(4)) for region in probabilities.regions]
 
 
 def restore_probabilities(description: dict, maps: dict, transform=None) -> Probabilities:
@@ -74,3 +68,15 @@ def restore_probabilities(description: dict, maps: dict, transform=None) -> Prob
             )
         )
     return Probabilities(maps=dict(maps), regions=regions, **{name: description[name] for name in _PLAIN})
+
+
+def _describe_region(region, transform):
+    return {
+        "side": region.side,
+        "start": [int(n) for n in region.start],
+        "stop": [int(n) for n in region.stop],
+        "network_grid": {
+            "shape": [int(n) for n in region.network_grid.shape],
+            "affine": (transform @ region.network_grid.affine).tolist(),
+        },
+    }

@@ -20,8 +20,8 @@ class Adapter:
     def save_undo(self, segmentation_node) -> None:
         """Remember the segmentation as it is now, so that the user can come back to it."""
 
-    def show_result(self, input_node, probability_node, segmentation_node) -> None:
-        """Bring the result of a run before the user's eyes (slice views, 3D view)."""
+    def show_result(self, nodes) -> None:
+        """Bring a result (a ``ResultNodes``) before the user's eyes: slice views, 3D view."""
 
     def show_probability(self, probability_node, opacity: float) -> None:
         """Lay the probability map over the slice views; an opacity of 0 takes it away."""

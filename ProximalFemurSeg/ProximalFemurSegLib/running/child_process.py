@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ProximalFemurSegError
-from .outcome import Outcome
+from ..inference.result import SegmentationResult
 from .process_tree import end_process_tree, start_process
 from .progress import Progress, parse_progress
+from .result_folder import read_result
 from .runner import Job, Runner, State, Status
 
 _LOG_CHARACTERS = 20_000
@@ -62,10 +63,10 @@ class ChildProcessRunner(Runner):
         if self._run is not None:
             self._run.cancel()
 
-    def outcome(self) -> Outcome:
-        if self._run is None or self._run.outcome is None:
+    def result(self) -> SegmentationResult:
+        if self._run is None or self._run.result is None:
             raise RuntimeError("There is no finished run.")
-        return self._run.outcome
+        return self._run.result
 
     def close(self) -> None:
         """End the run, and wait the moment until its processes and files are gone."""
@@ -79,7 +80,7 @@ class _Run:
     """One run: its thread writes the image, watches over the child, and reads the result."""
 
     def __init__(self, job, command, cwd, environment, folder):
-        self.outcome = None
+        self.result = None
         self.thread = threading.Thread(target=self._work, name="proximal-femur-seg-run", daemon=True)
         self._job, self._command, self._cwd, self._environment = job, command, cwd, environment
         self._folder = Path(tempfile.mkdtemp(prefix="proximal-femur-seg-", dir=folder))
@@ -114,7 +115,7 @@ class _Run:
             )
         with self._lock:
             if self._cancelled.is_set():
-                status, self.outcome = Status(State.CANCELLED), None
+                status, self.result = Status(State.CANCELLED), None
             self._ended = status
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -136,7 +137,7 @@ class _Run:
         if code != 0:
             return self._failure(code, image)
         self._set_progress("loading the result")
-        self.outcome = Outcome.from_folder(output)
+        self.result = read_result(output)
         return Status(State.DONE, Progress("done", 1, 1, 0.0), log=self._log())
 
     def _wait_for_child(self, command) -> int:
@@ -153,9 +154,10 @@ class _Run:
     def _failure(self, code, image) -> Status:
         log = self._log()
         spoken = [line.strip() for line in self._log_lines if line.strip()]
-        if code == 2 and spoken:
+        if code == 2 or (spoken and spoken[-1].startswith("Error: ")):
             # The user knows the image by its name, not by a temporary file.
-            message = spoken[-1].removeprefix("Error: ").replace(str(image), self._job.volume.name or "the image")
+            sentence = spoken[-1] if spoken else "The run was refused without a word."
+            message = sentence.removeprefix("Error: ").replace(str(image), self._job.volume.name or "the image")
         elif code < 0:
             message = (
                 f"The segmentation process was ended by the system (signal {-code}), most likely for want of memory; "

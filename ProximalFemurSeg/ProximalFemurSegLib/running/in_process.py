@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from ..errors import CancelledError, ProximalFemurSegError
-from .outcome import Outcome
+from ..inference.result import SegmentationResult
 from .progress import Progress
 from .runner import Job, Runner, State, Status
 
@@ -25,14 +25,14 @@ class InProcessRunner(Runner):
         self._segment = segment
         self._on_progress = on_progress or (lambda status: None)
         self._status = Status(State.IDLE)
-        self._outcome = None
+        self._result = None
         self._cancelled = False
 
     def start(self, job: Job) -> None:
-        self._cancelled, self._outcome = False, None
+        self._cancelled, self._result = False, None
         self._set(Status(State.RUNNING, Progress("starting")))
         try:
-            self._outcome = Outcome.from_result(self._run(job))
+            self._result = self._run(job)
         except CancelledError:
             self._set(Status(State.CANCELLED))
         except ProximalFemurSegError as error:
@@ -49,10 +49,10 @@ class InProcessRunner(Runner):
     def cancel(self) -> None:
         self._cancelled = True
 
-    def outcome(self) -> Outcome:
-        if self._outcome is None:
+    def result(self) -> SegmentationResult:
+        if self._result is None:
             raise RuntimeError("There is no finished run.")
-        return self._outcome
+        return self._result
 
     def _run(self, job):
         segment = self._segment

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import Enum
 
+from ..inference.result import SegmentationResult
 from ..volume import Volume
 from .options import RunOptions
-from .outcome import Outcome
 from .progress import Progress
 
 
@@ -80,7 +80,7 @@ class Runner(ABC):
         """End the run and everything it started; nothing is kept of it."""
 
     @abstractmethod
-    def outcome(self) -> Outcome:
+    def result(self) -> SegmentationResult:
         """What came of the run; only when its state is done."""
 
     def close(self) -> None:

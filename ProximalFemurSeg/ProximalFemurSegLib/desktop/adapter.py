@@ -1,0 +1,61 @@
+"""The scene of desktop Slicer, with its views and the undo of its Segment Editor."""
+
+from __future__ import annotations
+
+import slicer
+
+from ..mrml.adapter import Adapter
+
+
+class DesktopAdapter(Adapter):
+    """Shows results in the layout's views; saves undo states in the Segment Editor where that holds the segmentation.
+
+    Attributes
+    ----------
+    overlay_opacity : float
+        Opacity of the probability map over the slices, 0 to 1.
+    """
+
+    def __init__(self, scene):
+        super().__init__(scene)
+        self.overlay_opacity = 0.0
+
+    def save_undo(self, segmentation_node) -> None:
+        widget = getattr(slicer.modules, "SegmentEditorWidget", None)
+        editor = getattr(widget, "editor", None)
+        if editor is not None and editor.segmentationNode() is segmentation_node:
+            editor.saveStateForUndo()
+
+    def show_result(self, nodes) -> None:
+        layout = slicer.app.layoutManager()
+        if layout is None:
+            return
+        slicer.util.setSliceViewerLayers(
+            background=nodes.input,
+            foreground=nodes.probability,
+            foregroundOpacity=self.overlay_opacity,
+        )
+        self._centre(nodes.segmentation)
+
+    def show_probability(self, probability_node, opacity: float) -> None:
+        self.overlay_opacity = opacity
+        if slicer.app.layoutManager() is not None and probability_node is not None:
+            slicer.util.setSliceViewerLayers(foreground=probability_node, foregroundOpacity=opacity)
+
+    def process_events(self) -> None:
+        slicer.app.processEvents()
+
+    def _centre(self, segmentation_node):
+        """Slices through the middle of the bone, and the bone in the middle of the 3D view."""
+        bounds = [0.0] * 6
+        segmentation_node.GetRASBounds(bounds)
+        if bounds[0] > bounds[1]:
+            return
+        middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
+        layout = slicer.app.layoutManager()
+        for name in layout.sliceViewNames():
+            layout.sliceWidget(name).mrmlSliceNode().JumpSliceByCentering(*middle)
+        for index in range(layout.threeDViewCount):
+            view = layout.threeDWidget(index).threeDView()
+            view.resetFocalPoint()
+            view.resetCamera()

@@ -1,0 +1,80 @@
+"""The Python packages that a run needs beyond Slicer's own: what is missing, and how it gets here after asking."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ..errors import ProximalFemurSegError
+
+REQUIRED = {
+    "torch": "torch",
+    "click": "click",
+    "safetensors": "safetensors",
+    "SimpleITK": "SimpleITK",
+    "scipy": "scipy",
+    "PIL": "pillow",
+}
+"""Import name to the name in the package index."""
+
+
+def missing_packages() -> list[str]:
+    """Import names of what is not installed; nothing is imported to find out."""
+    importlib.invalidate_caches()
+    return [name for name in REQUIRED if importlib.util.find_spec(name) is None]
+
+
+def ensure_packages(translate=lambda text: text) -> bool:
+    """Install what is missing, after asking.
+
+    torch comes through the PyTorch extension, which picks the build for the computer's GPU and driver; everything else
+    through Slicer's own installer.
+
+    Returns
+    -------
+    bool
+        False if the user declined, or something is still missing.
+
+    Raises
+    ------
+    ProximalFemurSegError
+        If the PyTorch extension is not installed.
+    """
+    missing = missing_packages()
+    if "torch" in missing and not _install_torch(translate):
+        return False
+    others = [REQUIRED[name] for name in missing if name != "torch"]
+    if others and not _install(others, translate):
+        return False
+    return not missing_packages()
+
+
+def _install_torch(_) -> bool:
+    try:
+        import PyTorchUtils
+    except ModuleNotFoundError:
+        raise ProximalFemurSegError(
+            _(
+                "The networks need PyTorch. Install the extension 'PyTorch' in the Extensions Manager, restart Slicer, "
+                "and press Apply again. Everything else of this module works without it."
+            )
+        ) from None
+    return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is not None
+
+
+def _install(requirements, _) -> bool:
+    import slicer
+
+    try:
+        from slicer.packaging import pip_ensure
+    except ImportError:  # Slicer before 5.11
+        names = ", ".join(requirements)
+        question = _("The segmentation needs these Python packages (less than 20 MB): {names}. Install them now?")
+        if not slicer.util.confirmOkCancelDisplay(question.format(names=names)):
+            return False
+        slicer.util.pip_install(" ".join(requirements))
+        return True
+    try:
+        pip_ensure(requirements, requester="ProximalFemurSeg")
+    except RuntimeError:  # the user declined
+        return False
+    return True

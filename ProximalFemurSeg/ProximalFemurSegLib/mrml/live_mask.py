@@ -1,0 +1,115 @@
+"""The masks follow the threshold: only the femora's part of the image is worked on, and no node is made anew."""
+
+from __future__ import annotations
+
+from ..errors import BadInputError
+from .adapter import Adapter
+from .probability_node import show_above
+from .result_nodes import (
+    ResultNodes,
+    masked_part,
+    overall_threshold,
+    write_measurements,
+    write_segmentation,
+)
+from .segmentation_node import is_edited, mark_automatic, update_surface, write_labels
+from .segments import describe_segments
+
+
+class LiveMask:
+    """Moves the threshold of a result in the scene.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    nodes : ResultNodes
+        The result.
+    probabilities : Probabilities
+        Its maps.
+    postprocess : str
+        As of ``inference.apply_threshold``.
+    apply : callable, optional
+        Used instead of ``inference.apply_threshold``.
+
+    Attributes
+    ----------
+    result : SegmentationResult or None
+        As it is now; None before the first threshold.
+    """
+
+    def __init__(self, adapter: Adapter, nodes: ResultNodes, probabilities, postprocess="auto", apply=None):
+        if apply is None:
+            from ..inference import apply_threshold as apply
+        self.nodes, self.probabilities = nodes, probabilities
+        self.result = None
+        self._adapter, self._postprocess, self._apply = adapter, postprocess, apply
+        self._moving = False
+
+    @property
+    def edited(self) -> bool:
+        """True if the segmentation holds what somebody drew; then the threshold must leave it alone."""
+        # While the slider moves, the masks run ahead of their fingerprint; nobody can draw at the same time.
+        return not self._moving and is_edited(self.nodes.segmentation)
+
+    def move_to(self, threshold) -> float:
+        """Make the masks for a threshold; the surface and the table wait for :meth:`settle`.
+
+        Parameters
+        ----------
+        threshold : float or str
+            Probability 0 to 1, or ``model``, ``otsu``, ``roc``, ``youden``.
+
+        Returns
+        -------
+        float
+            The threshold of the outermost mask.
+
+        Raises
+        ------
+        BadInputError
+            If the segmentation was edited, or there is no such threshold.
+        """
+        if self.edited:
+            raise BadInputError(
+                f"The segmentation '{self.nodes.segmentation.GetName()}' was edited by hand and is left as it is; "
+                "make a new segmentation from the map."
+            )
+        result = self.compute(threshold)
+        if not self._moving:
+            self._adapter.save_undo(self.nodes.segmentation)
+            self._moving = True
+        self.result = result
+        start, labels = masked_part(result)
+        write_labels(self.nodes.segmentation, labels, describe_segments(result.sides), start)
+        value = overall_threshold(result)
+        show_above(self.nodes.probability, value)
+        return value
+
+    def compute(self, threshold):
+        """The result for a threshold, as numbers only: the scene is left as it is."""
+        return self._apply(self.probabilities, threshold, self._postprocess)
+
+    def settle(self) -> None:
+        """Bring surface and table up to the masks, which are the program's own from now on."""
+        if not self._moving:
+            return
+        update_surface(self.nodes.segmentation)
+        mark_automatic(self.nodes.segmentation)
+        write_measurements(self._adapter, self.nodes, self.result.measurements)
+        self._moving = False
+
+    def renew(self, threshold) -> ResultNodes:
+        """Make another segmentation from the maps, beside the present one, which is left as it is.
+
+        The nodes of this object are from now on the new segmentation, a new table, and the same maps.
+        """
+        self.result = self.compute(threshold)
+        self._moving = False
+        old = self.nodes
+        self.nodes = ResultNodes(input=old.input, probability=old.probability, endosteal=old.endosteal)
+        write_segmentation(self._adapter, self.nodes, self.result)
+        write_measurements(self._adapter, self.nodes, self.result.measurements)
+        display = old.segmentation.GetDisplayNode() if old.segmentation is not None else None
+        if display is not None:
+            display.SetVisibility(False)
+        return self.nodes

@@ -1,0 +1,270 @@
+"""One user's work on one scene: choose, run, load, move the threshold. A face shows it and passes clicks on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..errors import BadInputError, ProximalFemurSegError
+from ..presenter import NetworkEntry, PanelState
+from ..running.options import RunOptions
+from ..running.runner import Job, Runner, State, Status
+from . import parameters as p
+from .adapter import Adapter
+from .live_mask import LiveMask
+from .result_nodes import ResultNodes, load_result, overall_threshold
+from .stored_probabilities import has_description, probabilities_from_nodes
+from .volume_node import volume_from_node
+
+MANUAL = "manual"
+
+
+def prepare(input_node, parameters: p.Parameters) -> Job:
+    """The job of segmenting a volume node; its voxels are shared, and nothing in the scene is changed.
+
+    Raises
+    ------
+    BadInputError
+        If the volume or the choices cannot be used.
+    """
+    volume = volume_from_node(input_node)
+    modality = parameters.modality
+    if modality == "auto":
+        # A file on the way to a child process does not carry what DICOM said.
+        modality = volume.metadata.get("modality", "auto").lower()
+    manual = parameters.thresholdMethod == MANUAL
+    options = RunOptions(
+        network=parameters.network,
+        modality=modality,
+        side=parameters.side,
+        device=parameters.device,
+        threshold=parameters.threshold if manual else parameters.thresholdMethod,
+    )
+    problem = options.check()
+    if problem:
+        raise BadInputError(problem)
+    return Job(volume, options)
+
+
+class Session:
+    """Prepare, run and load as separate steps, the runner injected.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The scene, and what the application around it can do.
+    runner : Runner
+        Carries out the runs.
+    apply_threshold : callable, optional
+        Used instead of ``inference.apply_threshold``.
+
+    Attributes
+    ----------
+    live : LiveMask or None
+        The result whose threshold can be moved.
+    """
+
+    def __init__(self, adapter: Adapter, runner: Runner, apply_threshold=None):
+        self.live: LiveMask | None = None
+        self._adapter, self._runner = adapter, runner
+        self._apply_threshold = apply_threshold
+        self._status = Status(State.IDLE)
+        self._input_id = None
+        self._previous: ResultNodes | None = None
+
+    @property
+    def parameter_node(self):
+        """The scene's parameter node of this module."""
+        return p.parameter_node(self._adapter.scene)
+
+    @property
+    def status(self) -> Status:
+        """Of the run, as of the last :meth:`poll`."""
+        return self._status
+
+    def start(self) -> None:
+        """Run what the parameter node says.
+
+        Raises
+        ------
+        BadInputError
+            If no volume is chosen, or it cannot be used; then nothing is started.
+        """
+        node = self.parameter_node
+        input_node = p.get_reference(node, p.INPUT)
+        if input_node is None:
+            raise BadInputError("Choose a hip MR or CT volume first.")
+        job = prepare(input_node, p.read_parameters(node))
+        self._previous = ResultNodes.from_parameter_node(node)
+        self._input_id = input_node.GetID()
+        self._status = Status(State.RUNNING)
+        self._runner.start(job)
+
+    def poll(self) -> Status:
+        """Look at the run; when it is done, its result goes into the scene, once."""
+        if self._status.state is not State.RUNNING:
+            return self._status
+        input_node = self._adapter.scene.GetNodeByID(self._input_id)
+        if input_node is None:
+            self._runner.cancel()
+            self._status = Status(State.FAILED, message="The volume was removed from the scene, so the run was ended.")
+            return self._status
+        status = self._runner.poll()
+        if status.state is State.DONE:
+            status = self._load(input_node, status)
+        self._status = status
+        return status
+
+    def cancel(self) -> None:
+        """End the run; the scene stays as it was."""
+        if self._status.state is State.RUNNING:
+            self._runner.cancel()
+            self._status = Status(State.CANCELLED)
+
+    def forget(self) -> None:
+        """The scene is being closed: end the run, hold on to no node."""
+        self.cancel()
+        self.live = None
+        self._previous = None
+        self._status = Status(State.IDLE)
+
+    def close(self) -> None:
+        """Give back everything that the runner holds."""
+        self.forget()
+        self._runner.close()
+
+    def restore(self) -> None:
+        """Find the result that the parameter node refers to, as after a scene was opened; none is no error."""
+        nodes = ResultNodes.from_parameter_node(self.parameter_node)
+        known = self.live is not None and self.live.nodes == nodes
+        if known:
+            return
+        self.live = None
+        if nodes.input is None or nodes.segmentation is None or not has_description(nodes.probability):
+            return
+        try:
+            probabilities = probabilities_from_nodes(nodes.input, nodes.probability, nodes.endosteal)
+        except ProximalFemurSegError:
+            return
+        self.live = LiveMask(self._adapter, nodes, probabilities, apply=self._apply_threshold)
+
+    def move_threshold(self, threshold) -> float | None:
+        """Move the threshold to a probability, or to ``model``, ``otsu``, ``roc`` or ``youden``.
+
+        Returns
+        -------
+        float or None
+            The threshold of the outermost mask; None if there is nothing whose threshold could be moved.
+
+        Raises
+        ------
+        BadInputError
+            If the segmentation was edited, or there is no such threshold.
+        """
+        if self.live is None:
+            return None
+        value = self.live.move_to(threshold)
+        self._remember_threshold(threshold, value)
+        return value
+
+    def settle(self) -> None:
+        """The threshold stays where it is: bring surface and table up to it."""
+        if self.live is not None:
+            self.live.settle()
+            if self.live.nodes.table is not None:
+                self.live.nodes.to_parameter_node(self.parameter_node)
+
+    def renew(self) -> None:
+        """Another segmentation from the map, beside the edited one."""
+        if self.live is None:
+            return
+        parameters = p.read_parameters(self.parameter_node)
+        manual = parameters.thresholdMethod == MANUAL
+        nodes = self.live.renew(parameters.threshold if manual else parameters.thresholdMethod)
+        nodes.to_parameter_node(self.parameter_node)
+        self._adapter.show_result(nodes)
+
+    def measurements(self) -> dict:
+        """Of the result as it is shown; empty if there is none."""
+        if self.live is None:
+            return {}
+        if self.live.result is None and not self.live.edited:
+            # After a scene was opened: the masks are there, their numbers are made from the same maps.
+            parameters = p.read_parameters(self.parameter_node)
+            self.live.result = self.live.compute(parameters.threshold)
+        return self.live.result.measurements if self.live.result is not None else {}
+
+    def panel_state(self, network: NetworkEntry | None = None) -> PanelState:
+        """What a panel has to show."""
+        input_node = p.get_reference(self.parameter_node, p.INPUT)
+        state = PanelState(network=network, status=self._status)
+        if input_node is not None:
+            problem = ""
+            try:
+                volume_from_node(input_node)
+            except ProximalFemurSegError as error:
+                problem = str(error)
+            state = replace(state, input_name=input_node.GetName(), input_problem=problem)
+        if self.live is not None:
+            state = replace(state, has_result=True, edited=self.live.edited)
+        return state
+
+    def _load(self, input_node, status: Status) -> Status:
+        try:
+            result = self._runner.result()
+            nodes = load_result(self._adapter, input_node, result, self._previous)
+        except ProximalFemurSegError as error:
+            return Status(State.FAILED, message=str(error), log=status.log)
+        node = self.parameter_node
+        modified = node.StartModify()
+        nodes.to_parameter_node(node)
+        node.SetParameter("threshold", str(overall_threshold(result)))
+        node.EndModify(modified)
+        self.live = LiveMask(self._adapter, nodes, result.probabilities, apply=self._apply_threshold)
+        self.live.result = result
+        self._adapter.show_result(nodes)
+        return status
+
+    def _remember_threshold(self, asked, value) -> None:
+        method = asked if isinstance(asked, str) else MANUAL
+        node = self.parameter_node
+        modified = node.StartModify()
+        node.SetParameter("threshold", str(value))
+        node.SetParameter("thresholdMethod", method)
+        node.EndModify(modified)
+
+
+def segment_volume_node(adapter: Adapter, input_node, runner: Runner, parameters: p.Parameters | None = None):
+    """Segment a volume node and wait for it: for scripts and batch work.
+
+    Parameters
+    ----------
+    adapter : Adapter
+    input_node : vtkMRMLScalarVolumeNode
+    runner : Runner
+        For example an ``InProcessRunner``.
+    parameters : Parameters, optional
+        The choices; the defaults if left out.
+
+    Returns
+    -------
+    ResultNodes
+
+    Raises
+    ------
+    ProximalFemurSegError
+        With the reason, if it cannot be done.
+    """
+    import time
+
+    from ..errors import CancelledError
+
+    runner.start(prepare(input_node, parameters or p.Parameters()))
+    status = runner.poll()
+    while not status.over:
+        time.sleep(0.05)
+        status = runner.poll()
+    if status.state is State.CANCELLED:
+        raise CancelledError("The segmentation was cancelled.")
+    if status.state is State.FAILED:
+        raise ProximalFemurSegError(status.message)
+    return load_result(adapter, input_node, runner.result())

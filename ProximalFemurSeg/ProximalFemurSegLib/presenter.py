@@ -1,0 +1,285 @@
+"""What a panel shows: from the state of things to enabled buttons, texts and table rows, without any widget.
+
+Desktop and browser show the same; so it is worked out, and tested, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import BadInputError
+from .running.progress import Progress
+from .running.runner import State, Status
+
+_translate = None
+
+
+def set_translator(function) -> None:
+    """Have every text go through ``function(text)``, for a face that speaks other languages."""
+    global _translate
+    _translate = function
+
+
+def _(text: str) -> str:
+    return text if _translate is None else _translate(text)
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """A line of the network menu.
+
+    Attributes
+    ----------
+    name : str
+        Preset, or ``auto``.
+    title : str
+        What stands in the menu.
+    note : str
+        What it was trained on and where it is described, for the line below.
+    available : bool
+        True if its weights are here.
+    """
+
+    name: str
+    title: str
+    note: str
+    available: bool
+
+
+def network_entries(models=None) -> tuple[NetworkEntry, ...]:
+    """The network menu: automatic first, then every preset, those without weights marked so.
+
+    Parameters
+    ----------
+    models : optional
+        Where presets and cards come from; by default the package's `models`.
+    """
+    if models is None:
+        from . import models
+    entries = [
+        NetworkEntry(
+            "auto",
+            _("Automatic"),
+            _("The best network for the image: {mr} for MR, {ct} for CT. {data}").format(
+                mr=models.default_preset("mr").name, ct=models.default_preset("ct").name, data=_default_data(models)
+            ),
+            any(models.has_weights(models.default_preset(modality)) for modality in ("mr", "ct")),
+        )
+    ]
+    for preset in models.all_presets():
+        available = models.has_weights(preset)
+        modality = preset.modality.upper() if preset.modality != "any" else _("MR and CT")
+        title = f"{preset.name} ({modality})"
+        note = _trained_on(models, preset) if available else _("No trained weights of it are here.")
+        entries.append(
+            NetworkEntry(
+                preset.name,
+                title if available else _("{title}, no weights").format(title=title),
+                f"{preset.title} ({preset.paper}). {note}",
+                available,
+            )
+        )
+    return tuple(entries)
+
+
+def _default_data(models) -> str:
+    trained = {_trained_on(models, models.default_preset(modality)) for modality in ("mr", "ct")}
+    return " ".join(sorted(text for text in trained if text))
+
+
+def _trained_on(models, preset) -> str:
+    try:
+        sources = {models.card(stage).get("trained_on", "") for stage in preset.stages}
+    except BadInputError:
+        return ""
+    return " ".join(_("Trained on {data}.").format(data=source) for source in sorted(sources) if source)
+
+
+@dataclass(frozen=True)
+class PanelState:
+    """All that decides what the panel shows.
+
+    Attributes
+    ----------
+    input_name : str
+        Name of the chosen volume, empty if there is none.
+    input_problem : str
+        Why that volume cannot be segmented, one sentence; empty if it can.
+    network : NetworkEntry or None
+        The chosen line of the network menu.
+    status : Status
+        Of the run.
+    has_result : bool
+        True if there is a probability map from which a mask can be made.
+    edited : bool
+        True if the segmentation is no longer what the program made of that map.
+    """
+
+    input_name: str = ""
+    input_problem: str = ""
+    network: NetworkEntry | None = None
+    status: Status = Status(State.IDLE)
+    has_result: bool = False
+    edited: bool = False
+
+
+@dataclass(frozen=True)
+class PanelView:
+    """What the panel shows.
+
+    Attributes
+    ----------
+    apply_enabled, cancel_enabled, choices_enabled, threshold_enabled : bool
+        Buttons, input widgets, threshold slider.
+    apply_tooltip : str
+        What Apply does, or why it cannot.
+    progress_visible : bool
+    progress_percent : int or None
+        0 to 100; None where the end is not known (a busy bar).
+    status_text : str
+        What is going on, with the seconds left, or how the last run ended.
+    renew_visible : bool
+        Whether to offer a new segmentation from the map beside the edited one.
+    threshold_hint : str
+        Why the threshold cannot be moved; empty if it can.
+    """
+
+    apply_enabled: bool
+    cancel_enabled: bool
+    choices_enabled: bool
+    threshold_enabled: bool
+    apply_tooltip: str
+    progress_visible: bool
+    progress_percent: int | None
+    status_text: str
+    renew_visible: bool
+    threshold_hint: str
+
+
+def present(state: PanelState) -> PanelView:
+    """The panel for a state of things."""
+    running = state.status.state is State.RUNNING
+    obstacle = _obstacle(state, running)
+    return PanelView(
+        apply_enabled=not obstacle,
+        cancel_enabled=running,
+        choices_enabled=not running,
+        threshold_enabled=state.has_result and not state.edited and not running,
+        apply_tooltip=obstacle or _("Segment the femur in '{name}'").format(name=state.input_name),
+        progress_visible=running,
+        progress_percent=progress_percent(state.status.progress),
+        status_text=status_text(state.status),
+        renew_visible=state.has_result and state.edited and not running,
+        threshold_hint=_threshold_hint(state, running),
+    )
+
+
+def _obstacle(state, running):
+    if running:
+        return _("A segmentation is running; cancel it first.")
+    if not state.input_name:
+        return _("Choose a hip MR or CT volume first.")
+    if state.input_problem:
+        return state.input_problem
+    if state.network is not None and not state.network.available:
+        return _("The network {name} has no trained weights here; choose another.").format(name=state.network.name)
+    return ""
+
+
+def _threshold_hint(state, running):
+    if running:
+        return _("A segmentation is running.")
+    if not state.has_result:
+        return _("Press Apply first: the threshold works on the probability map.")
+    if state.edited:
+        return _("The segmentation was edited by hand and is not changed any more.")
+    return ""
+
+
+def status_text(status: Status) -> str:
+    """One line about a run."""
+    if status.state is State.RUNNING:
+        left = status.progress.seconds_left
+        stage = _sentence(_(status.progress.stage)) if status.progress.stage else _("Running")
+        return f"{stage} \N{EM DASH} {time_left(left)}" if left is not None else f"{stage}..."
+    if status.state is State.CANCELLED:
+        return _("Cancelled; nothing was changed.")
+    if status.state is State.FAILED:
+        return status.message
+    return _("Done.") if status.state is State.DONE else ""
+
+
+def time_left(seconds: float) -> str:
+    """How long it still takes, for people.
+
+    Examples
+    --------
+    >>> time_left(4.2), time_left(125)
+    ('5 s left', '2 min 05 s left')
+    """
+    whole = max(0, -int(-seconds // 1))
+    if whole < 60:
+        return _("{seconds} s left").format(seconds=whole)
+    return _("{minutes} min {seconds:02d} s left").format(minutes=whole // 60, seconds=whole % 60)
+
+
+def progress_percent(progress: Progress) -> int | None:
+    """0 to 100, None where the end is not known."""
+    return None if progress.fraction is None else round(100 * progress.fraction)
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """The measurements as the panel shows them.
+
+    Attributes
+    ----------
+    header : tuple of str
+        Titles of the columns, with units.
+    rows : tuple of tuple of str
+        Texts.
+    notes : tuple of str
+        What must be read with the table.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def result_table(measurements: Mapping) -> ResultTable:
+    """The volumes for the panel's table, from the measurements of a result.
+
+    Parameters
+    ----------
+    measurements : mapping
+        As in ``measurements.json``; ``volumes`` is a list of rows with side, structure, volume_cm3 and incomplete.
+    """
+    rows, incomplete = [], False
+    for row in measurements.get("volumes", ()):
+        incomplete |= bool(row["incomplete"])
+        rows.append(
+            (
+                _(row["side"]).capitalize() if row["side"] else _("Side not known"),
+                _sentence(_(row["structure"])),
+                f"{row['volume_cm3']:.1f}" + (" *" if row["incomplete"] else ""),
+            )
+        )
+    notes = []
+    if incomplete:
+        notes.append(_("* Incomplete: the bone reaches the border of the image, its true volume is larger."))
+    return ResultTable((_("Femur"), _("Structure"), _("Volume (cm\N{SUPERSCRIPT THREE})")), tuple(rows), tuple(notes))
+
+
+def result_summary(measurements: Mapping) -> str:
+    """One line on how a result came about: network, device, time."""
+    parts = [str(measurements[key]) for key in ("network", "device") if measurements.get(key)]
+    total = (measurements.get("seconds") or {}).get("total")
+    if total is not None:
+        parts.append(_("{seconds:.1f} s").format(seconds=total))
+    return ", ".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

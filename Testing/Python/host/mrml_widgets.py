@@ -1,0 +1,188 @@
+"""The CTK and qMRML widgets that the module uses, on PySide6.
+
+Properties, signals and slots are those of the public headers: ctkCollapsibleButton.h and ctkSliderWidget.h of CTK,
+qMRMLWidget.h and qMRMLNodeComboBox.h of Slicer's Libs/MRML/Widgets.
+"""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtWidgets
+
+from .pythonqt import connect
+
+
+def _stored(kind, name, default, changed=None):
+    """A Qt property that only keeps its value."""
+
+    def get(self):
+        return self.__dict__.get("_" + name, default)
+
+    def put(self, value):
+        self.__dict__["_" + name] = value
+        if changed is not None:
+            changed(self)
+
+    return QtCore.Property(kind, get, put)
+
+
+class ctkCollapsibleButton(QtWidgets.QGroupBox):
+    """A titled section that folds."""
+
+    contentsCollapsed = QtCore.Signal(bool)
+    connect = connect
+
+    def _get_text(self):
+        return self.title
+
+    def _set_text(self, text):
+        self.setTitle(text)
+
+    def _fold(self):
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+            child.setVisible(not self.collapsed)
+        self.contentsCollapsed.emit(self.collapsed)
+
+    text = QtCore.Property(str, _get_text, _set_text)
+    collapsed = _stored(bool, "collapsed", False, _fold)
+
+
+class ctkSliderWidget(QtWidgets.QWidget):
+    """A slider and a spin box that show one number."""
+
+    valueChanged = QtCore.Signal(float)
+    valueIsChanging = QtCore.Signal(float)
+    connect = connect
+    _STEPS = 10000
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._slider = QtWidgets.QSlider(QtCore.Qt.Horizontal)
+        self._box = QtWidgets.QDoubleSpinBox()
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._slider)
+        layout.addWidget(self._box)
+        self._slider.setRange(0, self._STEPS)
+        self._slider.sliderMoved.connect(self._from_slider)
+        self._box.valueChanged.connect(self._from_box)
+
+    def _from_slider(self, position):
+        low, high = self._box.minimum, self._box.maximum
+        self._box.setValue(low + position / self._STEPS * (high - low))
+
+    def _from_box(self, value):
+        low, high = self._box.minimum, self._box.maximum
+        self._slider.setValue(round(self._STEPS * (value - low) / max(high - low, 1e-12)))
+        self.valueChanged.emit(value)
+
+    value = QtCore.Property(float, lambda s: s._box.value, lambda s, v: s._box.setValue(v))
+    minimum = QtCore.Property(float, lambda s: s._box.minimum, lambda s, v: s._box.setMinimum(v))
+    maximum = QtCore.Property(float, lambda s: s._box.maximum, lambda s, v: s._box.setMaximum(v))
+    singleStep = QtCore.Property(float, lambda s: s._box.singleStep, lambda s, v: s._box.setSingleStep(v))
+    pageStep = _stored(float, "pageStep", 1.0)
+    decimals = QtCore.Property(int, lambda s: s._box.decimals, lambda s, v: s._box.setDecimals(v))
+    suffix = QtCore.Property(str, lambda s: s._box.suffix, lambda s, v: s._box.setSuffix(v))
+    prefix = QtCore.Property(str, lambda s: s._box.prefix, lambda s, v: s._box.setPrefix(v))
+    tracking = _stored(bool, "tracking", True)
+
+
+class qMRMLWidget(QtWidgets.QWidget):
+    """The top of a module's panel: passes the scene on to the widgets that its .ui file names."""
+
+    connect = connect
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.scene_receivers = []
+
+    def setMRMLScene(self, scene):
+        for receiver in self.scene_receivers:
+            receiver.setMRMLScene(scene)
+
+
+class qMRMLNodeComboBox(QtWidgets.QComboBox):
+    """The nodes of some types in a scene; follows the scene as nodes come, go and are renamed."""
+
+    currentNodeChanged = QtCore.Signal(object)
+    currentNodeIDChanged = QtCore.Signal(str)
+    nodeAddedByUser = QtCore.Signal(object)
+    connect = connect
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scene, self._tags, self._ids = None, [], []
+        self._current = None
+        self.activated.connect(lambda index: self._select(self._ids[index]))
+
+    nodeTypes = _stored("QStringList", "nodeTypes", [])
+    showHidden = _stored(bool, "showHidden", False)
+    showChildNodeTypes = _stored(bool, "showChildNodeTypes", True)
+    noneEnabled = _stored(bool, "noneEnabled", False)
+    noneDisplay = _stored(str, "noneDisplay", "None")
+    addEnabled = _stored(bool, "addEnabled", True)
+    removeEnabled = _stored(bool, "removeEnabled", True)
+    renameEnabled = _stored(bool, "renameEnabled", False)
+    editEnabled = _stored(bool, "editEnabled", False)
+    selectNodeUponCreation = _stored(bool, "selectNodeUponCreation", True)
+    baseName = _stored(str, "baseName", "")
+
+    def setMRMLScene(self, scene):
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene, self._tags = scene, []
+        if scene is not None:
+            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent)
+            self._tags = [scene.AddObserver(event, self._scene_changed) for event in events]
+        self._refresh()
+
+    def currentNode(self):
+        return self._scene.GetNodeByID(self._current) if self._scene is not None and self._current else None
+
+    def setCurrentNode(self, node):
+        self._select(node.GetID() if node is not None else None)
+
+    currentNodeID = QtCore.Property(str, lambda s: s._current or "", lambda s, v: s._select(v or None))
+
+    def nodeCount(self):
+        return len([i for i in self._ids if i])
+
+    def _scene_changed(self, caller, event):
+        if not caller.IsBatchProcessing():
+            self._refresh()
+
+    def _accepts(self, node):
+        if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if self.showChildNodeTypes:
+            return any(node.IsA(name) for name in self.nodeTypes)
+        return node.GetClassName() in self.nodeTypes
+
+    def _refresh(self):
+        nodes = []
+        if self._scene is not None:
+            everything = (self._scene.GetNthNode(n) for n in range(self._scene.GetNumberOfNodes()))
+            nodes = [node for node in everything if self._accepts(node)]
+        self._ids = ([None] if self.noneEnabled else []) + [node.GetID() for node in nodes]
+        blocked = self.blockSignals(True)
+        self.clear()
+        self.addItems(([self.noneDisplay] if self.noneEnabled else []) + [node.GetName() for node in nodes])
+        self.blockSignals(blocked)
+        wanted = self._current if self._current in self._ids else None
+        if wanted is None and not self.noneEnabled and self._ids:
+            # As in Slicer: without a "None" some node is always selected.
+            wanted = self._ids[0]
+        self._select(wanted)
+
+    def _select(self, node_id):
+        blocked = self.blockSignals(True)
+        self.setCurrentIndex(self._ids.index(node_id) if node_id in self._ids else -1)
+        self.blockSignals(blocked)
+        node_id = node_id if node_id in self._ids else None
+        if node_id != self._current:
+            self._current = node_id
+            self.currentNodeChanged.emit(self.currentNode())
+            self.currentNodeIDChanged.emit(node_id or "")
+
+
+CTK = {cls.__name__: cls for cls in (ctkCollapsibleButton, ctkSliderWidget)}
+QMRML = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox)}
