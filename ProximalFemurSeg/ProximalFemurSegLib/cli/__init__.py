@@ -42,7 +42,9 @@ class CommandGroup(click.Group):
         except click.ClickException as error:
             error.show()
             return error.exit_code
-        except (CancelledError, KeyboardInterrupt, click.Abort):
+        except CancelledError as error:
+            return _complain(str(error), _CANCELLED)
+        except (KeyboardInterrupt, click.Abort):
             return _complain("Cancelled; nothing was written.", _CANCELLED)
         except BadInputError as error:
             return _complain(f"Error: {error}", 2)

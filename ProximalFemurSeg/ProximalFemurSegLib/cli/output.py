@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import click
 
@@ -20,23 +19,10 @@ def overwrite_option(command):
     return click.option("--overwrite", is_flag=True, help="Replace an earlier result in the output folder.")(command)
 
 
-def plain(value):
-    """A value as JSON knows it: arrays become lists, paths text, and infinite or undefined numbers null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)
-
-
 def print_json(value) -> None:
     """Print one JSON object."""
+    from ..report import plain
+
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 

@@ -1,0 +1,133 @@
+"""``train``: a network of a preset, on phantoms or on pairs of images and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .output import json_option, print_json
+from .progress import Progress, progress_option
+
+
+@click.command(short_help="Train a network on phantoms or on your own images.")
+@click.option("--network", required=True, metavar="NAME", help="One of `proximal-femur-seg networks`.")
+@click.option("--data", default="phantom", show_default=True, metavar="phantom|FOLDER|TABLE.csv",
+              help="Simulated hips, or pairs of images and masks: a table with the columns image and mask (and "
+              "endosteal, side, subject), or a folder with a folder per subject that holds image.nii.gz and "
+              "mask.nii.gz. In masks 1 is trabecular and 2 cortical bone, or any label the bone.")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for all that is made.")
+@click.option("--stage", metavar="ROLE", help="Of a cascade only this network: periosteal or endosteal.")
+@click.option("--epochs", type=click.IntRange(min=1),
+              help="Passes over the training images; an epoch of phantoms has 400 samples. Default: 20000 samples.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time for each network, in minutes.")
+@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path),
+              help="Recipe (.json, .toml) with loss, optimizer, learning rate and so on, instead of the usual one.")
+@click.option("--patch", type=click.IntRange(min=8), nargs=3, metavar="D H W",
+              help="Voxels of a training sample along the network's slices, rows and columns.")
+@click.option("--scenes", type=click.IntRange(min=1), default=60, show_default=True,
+              help="Phantoms: simulated patients to train on; one for every eight is held out.")
+@click.option("--anatomy", type=click.Path(path_type=Path, file_okay=False, exists=True),
+              help="Phantoms: folder of real shapes, on which half of the patients are then built.")
+@click.option("--simulated", is_flag=True,
+              help="Pairs: say on the card that these images are simulated; phantoms are known without it.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True,
+              help="Of the first weights, the split and the samples.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps",
+              help="Processor; auto is a GPU that works, else the CPU.")
+@click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True,
+              help="Processes that prepare samples.")
+@click.option("--resume", is_flag=True, help="Go on with the training that is in the output folder.")
+@progress_option
+@json_option
+def train(network, data, output, stage, resume, progress_style, as_json, **choices):
+    """Train the network NAME, or the networks of a cascade one after the other.
+
+    \b
+    Written to the output folder:
+      WEIGHTS.safetensors  the trained weights
+      WEIGHTS.json         their card: data, recipe, seed, commit, hardware,
+                           curves, validation, operating points
+      WEIGHTS-curves.png   loss and Dice over the training
+      ROLE/                checkpoint, log and recipe, to resume
+
+    Name the folder in the environment variable PROXIMAL_FEMUR_SEG_MODELS to segment with these weights.
+    """
+    from ..errors import BadInputError, CancelledError
+    from ..models import find_preset
+
+    preset = find_preset(network)
+    stages = [s for s in preset.stages if stage in (None, s.role)]
+    if not stages:
+        roles = ", ".join(s.role for s in preset.stages)
+        raise BadInputError(f"The network {network} has no stage '{stage}'; choose one of {roles}.")
+    trained = []
+    with Progress(progress_style) as progress:
+        try:
+            for one in stages:
+                trained.append(_train_one(preset, one, data, output, resume, progress, **choices))
+        except KeyboardInterrupt:
+            raise CancelledError(f"Stopped; the same command with --resume goes on from '{output}'.") from None
+    if as_json:
+        print_json({"output": output, "trained": trained})
+        return
+    for entry in trained:
+        click.echo(f"{entry['weights']}: {entry['steps']} steps in {entry['minutes']} minutes, validation Dice "
+                   f"{entry['validation']['dice']:.4f}; trained on {entry['trained_on']}.")
+
+
+def _train_one(preset, stage, data, output, resume, progress, *, epochs, minutes, recipe_file, patch, scenes, anatomy,
+               simulated, seed, device, workers) -> dict:
+    import json
+    import math
+
+    from ..inference.devices import choose_device
+    from ..training.phantom_training import phantom_recipe
+    from ..training.recipe import read_recipe
+    from ..training.stage_training import pair_training_data, phantom_training_data, train_stage
+    from ..training_figure import draw_training_curves
+
+    folder = output / stage.role
+    recipe = read_recipe(recipe_file) if recipe_file else phantom_recipe(stage, minutes, seed=seed)
+    if recipe_file and minutes:
+        recipe = recipe.replace(minutes=minutes)
+    device = choose_device(device)
+    title = f"preparing {stage.role}"
+    if data == "phantom":
+        held_out = max(1, math.ceil(scenes / 8))
+        count = iter(range(1_000_000))
+        total = (scenes + held_out) * (1 if anatomy is None else 2)
+        prepared = phantom_training_data(
+            stage, output / "phantoms", anatomy, scenes, held_out, patch, seed,
+            announce=lambda text: progress(title, next(count), total),
+        )
+    else:
+        prepared = pair_training_data(
+            stage, preset.modality, data, folder / "pairs", simulated, patch, seed,
+            progress=lambda done, total: progress(title, done, total),
+        )
+    if epochs:
+        recipe = recipe.replace(steps=max(1, math.ceil(epochs * prepared.epoch / recipe.batch_size)))
+    recipe = recipe.replace(validate_every=min(recipe.validate_every, recipe.steps))
+
+    def report(entry):
+        # With a time budget the schedule ends with whichever of steps and minutes comes first.
+        share = entry["step"] / recipe.steps
+        if recipe.minutes:
+            share = max(share, entry["seconds"] / 60 / recipe.minutes)
+        progress(f"training {stage.role}", min(share, 1.0), 1)
+
+    result, weights = train_stage(stage, prepared, recipe, folder, output, resume, device, workers, report)
+    draw_training_curves(folder, weights.with_name(f"{weights.stem}-curves.png"), f"{preset.name}, {stage.role}")
+    card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+    return {
+        "role": stage.role,
+        "weights": weights,
+        "card": weights.with_suffix(".json"),
+        "steps": result.steps,
+        "minutes": round(result.seconds / 60, 1),
+        "validation": card["training"]["validation"],
+        "operating_point": card["operating_point"],
+        "trained_on": card["trained_on"],
+    }
+

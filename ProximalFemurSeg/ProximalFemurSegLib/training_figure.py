@@ -1,0 +1,45 @@
+"""Loss and Dice over a training, drawn as in SciRep-2018, Fig. 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def draw_training_curves(folder, path, title: str) -> None:
+    """Write the curves of a training as a picture.
+
+    Parameters
+    ----------
+    folder : path-like
+        Of the training; its log is read.
+    path : path-like
+        .png, .svg or .pdf.
+    title : str
+        Above the picture.
+    """
+    import os
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from .training.export import thin_curves
+
+    curves = thin_curves(folder)
+    training, validation = curves["training"], curves["validation"]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "dice")):
+        axes.plot(training["step"], training[name], color="#8fb4d9", label="training")
+        if validation.get(name):
+            axes.plot(validation["step"], validation[name], "o-", color="#d9541a", markersize=3, label="validation")
+        axes.set(xlabel="step", ylabel="Dice (DSC)" if name == "dice" else "loss")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    path = Path(path)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        figure.savefig(temporary, dpi=130)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
