@@ -35,7 +35,9 @@ class ResidualStage(nn.Module):
         """(B, inputs, D, H, W) -> (B, outputs, D, H, W); the shortcut has outputs channels, or one (broadcast)."""
         for conv in self.convs[:-1]:
             x = torch.relu(conv(x))
-        return torch.relu(self.convs[-1](x) + shortcut)
+        x = self.convs[-1](x)
+        # In mixed precision the image is float32, and a sum with it, and all that follows, would be too.
+        return torch.relu(x + shortcut.to(x.dtype))
 
 
 class VNet(nn.Module):
