@@ -51,6 +51,9 @@ class FakeApplication:
     def translate(self, context, text):
         return text
 
+    def moduleManager(self):
+        return types.SimpleNamespace(connect=lambda *arguments: True, disconnect=lambda *arguments: True)
+
 
 class Said:
     """What the module told the user in dialogs and the status bar, and what the user answers."""
@@ -126,8 +129,15 @@ class Host:
 
 
 @contextlib.contextmanager
-def running():
-    """A host for the length of a ``with`` block; afterwards slicer is as it was before."""
+def running(slicer_python=None):
+    """A host for the length of a ``with`` block; afterwards slicer is as it was before.
+
+    Parameters
+    ----------
+    slicer_python : path-like, optional
+        Folder ``Base/Python/slicer`` of a local copy of Slicer's source: its own ``ScriptedLoadableModule``, ``i18n``
+        and ``parameterNodeWrapper`` then take the place of this host's.
+    """
     qapplication = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
     qt = pythonqt.make_qt_module()
     custom = {**mrml_widgets.CTK, **mrml_widgets.QMRML}
@@ -137,26 +147,14 @@ def running():
     said = Said()
     headless = HeadlessSlicer()
     host = Host(headless, qapplication, qt, said)
-    wrapper = types.ModuleType("slicer.parameterNodeWrapper")
-    for name in ("parameterNodeWrapper", "WithinRange", "Choice"):
-        setattr(wrapper, name, getattr(parameter_node, name))
-    i18n = types.ModuleType("slicer.i18n")
-    i18n.tr, i18n.translate = (lambda text: text), (lambda context, text: text)
-    modules = {
-        "qt": qt,
-        "ctk": ctk,
-        "slicer.ScriptedLoadableModule": scripted_module,
-        "slicer.parameterNodeWrapper": wrapper,
-        "slicer.i18n": i18n,
-    }
+    own = _own_modules() if slicer_python is None else {}
+    modules = {"qt": qt, "ctk": ctk, **{f"slicer.{name}": module for name, module in own.items()}}
     attributes = {
         "mrmlScene": headless.scene,
         "modules": headless.modules,
         "app": FakeApplication(qapplication),
         "applicationLogic": headless.application_logic,
-        "ScriptedLoadableModule": scripted_module,
-        "parameterNodeWrapper": wrapper,
-        "i18n": i18n,
+        **own,
         **mrml_widgets.QMRML,
     }
     utilities = {
@@ -170,12 +168,50 @@ def running():
         "mainWindow": lambda: None,
     }
     with _set(sys.modules, modules, dict.get, dict.__setitem__, dict.pop), _attributes(slicer, attributes):
-        with _attributes(slicer.util, utilities):
+        with _attributes(slicer.util, utilities), _upstream(slicer_python, ctk):
             try:
                 yield host
             finally:
                 host.close_modules()
                 sys.modules.pop("ProximalFemurSeg", None)
+
+
+def _own_modules():
+    wrapper = types.ModuleType("slicer.parameterNodeWrapper")
+    for name in ("parameterNodeWrapper", "WithinRange", "Choice"):
+        setattr(wrapper, name, getattr(parameter_node, name))
+    i18n = types.ModuleType("slicer.i18n")
+    i18n.tr, i18n.translate = (lambda text: text), (lambda context, text: text)
+    return {"ScriptedLoadableModule": scripted_module, "parameterNodeWrapper": wrapper, "i18n": i18n}
+
+
+@contextlib.contextmanager
+def _upstream(folder, ctk):
+    """Slicer's own Python packages from a local copy of its source, found after those of slicer-core."""
+    if folder is None:
+        yield
+        return
+    # Slicer's connectors ask of every widget whether it is one of these; none of the host's is.
+    absent = {}
+
+    def unknown_class(name):
+        if not name.startswith(("ctk", "qMRML")):
+            raise AttributeError(name)
+        return absent.setdefault(name, type(name, (), {}))
+
+    ctk.__getattr__ = unknown_class
+    names = ("qMRMLSliderWidget", "qMRMLSpinBox", "qMRMLRangeWidget", "qMRMLSubjectHierarchyTreeView")
+    slicer.__path__.append(str(folder))
+    loaded = set(sys.modules)
+    try:
+        with _attributes(slicer, {name: unknown_class(name) for name in names}):
+            yield
+    finally:
+        slicer.__path__.remove(str(folder))
+        for name in set(sys.modules) - loaded:
+            if name.startswith("slicer."):
+                del sys.modules[name]
+                vars(slicer).pop(name.split(".")[1], None)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,390 @@
+"""The module's own .ui and widget code, driven as a user drives it, on the host in ``host/``.
+
+The host is a model of desktop Slicer, made of PySide6 and real MRML: what passes here shows that the module's logic
+holds together; that it loads and looks right in Slicer is only seen in Slicer.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import stand_in
+
+pytest.importorskip("slicer", reason="slicer-core is not installed: the module is not driven here")
+pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
+
+from host.application import running  # noqa: E402
+from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
+from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402
+from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation  # noqa: E402
+from ProximalFemurSegLib.mrml.volume_node import node_from_volume  # noqa: E402
+from ProximalFemurSegLib.running.in_process import InProcessRunner  # noqa: E402
+from ProximalFemurSegLib.running.progress import Progress  # noqa: E402
+from ProximalFemurSegLib.running.runner import Runner, State, Status  # noqa: E402
+
+
+class SlowRunner(Runner):
+    """Stays at a quarter until it is told to finish."""
+
+    def __init__(self):
+        self.inner, self.job, self.state, self.closed = InProcessRunner(stand_in.segment), None, State.IDLE, False
+
+    def start(self, job):
+        self.job, self.state = job, State.RUNNING
+
+    def poll(self):
+        return Status(self.state, Progress("network", 1, 4, 12.0))
+
+    def finish(self):
+        self.inner.start(self.job)
+        self.state = self.inner.poll().state
+
+    def cancel(self):
+        if self.state is State.RUNNING:
+            self.state = State.CANCELLED
+
+    def result(self):
+        return self.inner.result()
+
+    def close(self):
+        self.cancel()
+        self.closed = True
+
+
+@pytest.fixture
+def host(monkeypatch):
+    with running() as it:
+        module = it.load_module()
+        # The weights are not what is tested here, and nothing is ever installed by a test.
+        monkeypatch.setattr("ProximalFemurSegLib.models.has_weights", lambda preset: True)
+        monkeypatch.setattr(module.packages, "ensure_packages", lambda translate: True)
+        it.module = module
+        yield it
+
+
+def open_panel(host, runner=None):
+    runner = runner or InProcessRunner(stand_in.segment)
+    host.module.ProximalFemurSegLogic.createRunner = lambda logic: runner
+    return host.open_module()
+
+
+def add_volume(host, **options):
+    node = node_from_volume(stand_in.ball_image(**options), host.scene)
+    host.process_events()
+    return node
+
+
+def apply(host, panel):
+    panel.ui.applyButton.click()
+    host.wait_for(lambda: not panel.ui.progressBar.visible and panel.logic.session.status.over)
+
+
+def mask(panel, segment="trabecular_left"):
+    parameters = panel._parameterNode
+    return masks_from_segmentation(parameters.segmentation, parameters.inputVolume)[segment].array
+
+
+def rows(panel):
+    table = panel.ui.resultTable
+    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
+
+
+def test_an_empty_scene_says_what_to_do_first(host):
+    panel = open_panel(host)
+    assert panel.ui.applyButton.enabled is False
+    assert panel.ui.applyButton.toolTip == "Choose a hip MR or CT volume first."
+    assert panel.ui.cancelButton.enabled is False
+    assert panel.ui.thresholdSlider.enabled is False
+    assert panel.ui.researchLabel.text == "Research use only; weights trained on simulated images."
+
+
+def test_the_first_volume_is_chosen_and_apply_is_ready(host):
+    node = add_volume(host)
+    panel = open_panel(host)
+    assert panel.ui.inputSelector.currentNode() is node
+    assert panel.ui.applyButton.enabled is True
+
+
+def test_apply_brings_map_masks_and_volumes_into_scene_and_panel(host):
+    node = add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    image = stand_in.ball_image().array
+    assert np.array_equal(mask(panel), image > 40)
+    assert panel._parameterNode.probabilityVolume.GetName() == "hip femur probability"
+    assert panel.ui.segmentationSelector.currentNode() is panel._parameterNode.segmentation
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.4)
+    assert panel.ui.thresholdSlider.enabled is True
+    assert rows(panel) == [["Left", "Trabecular bone", f"{(image > 40).sum() * 3 / 1000:.1f}"]]
+    assert "CPU (stand-in)" in panel.ui.resultNoteLabel.text
+    assert panel.ui.statusLabel.text == "Done."
+    assert panel.ui.inputSelector.currentNode() is node
+    assert host.said.errors == []
+
+
+def test_the_choices_reach_the_run(host):
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.sideComboBox.setCurrentText("Right")
+    panel.ui.modalityComboBox.setCurrentText("CT")
+    panel.ui.deviceComboBox.setCurrentText("CPU")
+    names = [panel.ui.networkComboBox.itemText(n) for n in range(panel.ui.networkComboBox.count)]
+    panel.ui.networkComboBox.setCurrentIndex(names.index("vnet (CT)"))
+    assert "QCT-2021" in panel.ui.networkNoteLabel.text
+    panel.ui.applyButton.click()
+    options = runner.job.options
+    assert (options.side, options.modality, options.device, options.network) == ("right", "ct", "cpu", "vnet")
+    assert options.threshold == "model"
+
+
+def test_progress_and_seconds_left_are_shown_and_cancel_ends_it(host):
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.parent.show()
+    count = host.scene.GetNumberOfNodes()
+    panel.ui.applyButton.click()
+    host.wait_for(lambda: panel.ui.progressBar.value == 25)
+    assert panel.ui.progressBar.visible is True
+    assert panel.ui.statusLabel.text == "Network \N{EM DASH} 12 s left"
+    assert (panel.ui.applyButton.enabled, panel.ui.cancelButton.enabled) == (False, True)
+    assert panel.ui.inputSelector.enabled is False
+    panel.ui.cancelButton.click()
+    assert runner.state is State.CANCELLED
+    assert panel.ui.statusLabel.text == "Cancelled; nothing was changed."
+    assert (panel.ui.applyButton.enabled, panel.ui.cancelButton.enabled) == (True, False)
+    assert panel.ui.progressBar.visible is False
+    assert host.scene.GetNumberOfNodes() == count
+
+
+def test_a_failure_is_told_with_its_log_and_the_panel_lives_on(host):
+    def fail(volume, **options):
+        raise BadInputError("No femur was found in 'hip'.")
+
+    add_volume(host)
+    panel = open_panel(host, InProcessRunner(fail))
+    apply(host, panel)
+    ((message, log),) = host.said.errors
+    assert message == "No femur was found in 'hip'."
+    assert "Traceback" in log
+    assert panel.ui.statusLabel.text == message
+    assert panel.ui.applyButton.enabled is True
+
+
+def test_the_slider_moves_mask_overlay_and_volume_at_once(host):
+    add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    image = stand_in.ball_image().array
+    panel.ui.thresholdSlider.value = 0.65
+    assert np.array_equal(mask(panel), image > 65)
+    assert rows(panel)[0][2] == f"{(image > 65).sum() * 3 / 1000:.1f}"
+    display = panel._parameterNode.probabilityVolume.GetDisplayNode()
+    assert display.GetLowerThreshold() == pytest.approx(0.65)
+    host.wait_for(lambda: not panel.logic.session.live._moving)
+    table = panel._parameterNode.resultsTable
+    assert float(table.GetCellText(0, 3)) == pytest.approx((image > 65).sum() * 3 / 1000)
+    panel.ui.youdenThresholdButton.click()
+    assert np.array_equal(mask(panel), image > 30)
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.3)
+    panel.ui.modelThresholdButton.click()
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.4)
+    panel.ui.otsuThresholdButton.click()
+    assert 0.05 < panel.ui.thresholdSlider.value < 0.95
+    assert host.said.errors == []
+
+
+def test_an_edited_segmentation_locks_the_threshold_until_a_new_one_is_asked_for(host):
+    import slicer.util
+
+    add_volume(host)
+    panel = open_panel(host)
+    panel.parent.show()
+    apply(host, panel)
+    first = panel._parameterNode.segmentation
+    drawn = mask(panel).astype(np.uint8)
+    drawn[0, 0, 0] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, first, "trabecular_left", panel._parameterNode.inputVolume)
+    panel.refresh()
+    assert panel.ui.thresholdSlider.enabled is False
+    assert panel.ui.renewButton.visible is True
+    assert "edited by hand" in panel.ui.thresholdHintLabel.text
+    panel.ui.renewButton.click()
+    assert panel._parameterNode.segmentation is not first
+    assert panel.ui.thresholdSlider.enabled is True
+    assert panel.ui.renewButton.visible is False
+    kept = masks_from_segmentation(first, panel._parameterNode.inputVolume)["trabecular_left"].array
+    assert np.array_equal(kept, drawn.astype(bool))
+    apply(host, panel)
+    assert np.array_equal(
+        masks_from_segmentation(first, panel._parameterNode.inputVolume)["trabecular_left"].array, drawn.astype(bool)
+    )
+
+
+def test_removing_the_input_in_mid_run_ends_it_with_a_word(host):
+    node = add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.applyButton.click()
+    host.scene.RemoveNode(node)
+    host.wait_for(lambda: panel.logic.session.status.over)
+    assert runner.state is State.CANCELLED
+    assert "removed" in panel.ui.statusLabel.text
+    assert panel.ui.applyButton.enabled is False
+
+
+def test_closing_the_scene_in_mid_run_is_safe(host):
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.applyButton.click()
+    host.scene.Clear(0)
+    host.process_events(150)
+    assert runner.state is State.CANCELLED
+    assert panel.ui.applyButton.enabled is False
+    add_volume(host)
+    panel.ui.inputSelector.setCurrentNode(host.scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode"))
+    assert panel.ui.applyButton.enabled is True
+    assert host.said.errors == []
+
+
+def test_leaving_and_coming_back_keeps_run_and_result(host):
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.applyButton.click()
+    panel.exit()
+    runner.finish()
+    host.wait_for(lambda: panel.logic.session.status.over)
+    panel.enter()
+    assert panel._parameterNode.segmentation is not None
+    assert panel.ui.thresholdSlider.enabled is True
+    panel.ui.thresholdSlider.value = 0.7
+    assert np.array_equal(mask(panel), stand_in.ball_image().array > 70)
+
+
+def test_everything_is_as_it_was_in_a_reopened_scene(host, tmp_path):
+    add_volume(host)
+    panel = open_panel(host)
+    panel.ui.sideComboBox.setCurrentText("Right")
+    apply(host, panel)
+    panel.ui.thresholdSlider.value = 0.65
+    panel.ui.overlaySlider.value = 0.5
+    host.wait_for(lambda: not panel.logic.session.live._moving)
+    before = rows(panel)
+    path = str(tmp_path / "case.mrb")
+    assert host.scene.WriteToMRB(path)
+    host.scene.Clear(0)
+    host.process_events()
+    assert rows(panel) == []
+    assert host.scene.ReadFromMRB(path)
+    host.process_events()
+    assert panel.ui.sideComboBox.currentText == "Right"
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.65)
+    assert panel.ui.overlaySlider.value == pytest.approx(0.5)
+    assert panel.ui.thresholdSlider.enabled is True
+    assert rows(panel) == before
+    panel.ui.thresholdSlider.value = 0.7
+    assert np.array_equal(mask(panel, "trabecular_right"), stand_in.ball_image().array > 70)
+
+
+def test_what_the_panel_saves_is_what_the_library_reads(host):
+    add_volume(host)
+    panel = open_panel(host)
+    panel.ui.sideComboBox.setCurrentText("Both")
+    panel.ui.modalityComboBox.setCurrentText("MR")
+    panel.ui.deviceComboBox.setCurrentText("CPU")
+    read = p.read_parameters(p.parameter_node(host.scene))
+    assert (read.side, read.modality, read.device, read.network) == ("both", "mr", "cpu", "auto")
+
+
+def test_a_surface_is_shown_or_not_as_ticked(host):
+    add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    display = panel._parameterNode.segmentation.GetDisplayNode()
+    assert display.GetVisibility3D()
+    panel.ui.surfaceCheckBox.click()
+    assert not display.GetVisibility3D()
+    assert not panel._parameterNode.showSurface
+
+
+def test_cleanup_ends_the_run_and_lets_go_of_the_scene(host):
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.applyButton.click()
+    host.close_modules()
+    assert runner.closed
+    add_volume(host, name="later")
+    host.process_events(150)
+    assert host.said.errors == []
+
+
+def test_nothing_is_started_when_the_user_declines_the_packages(host, monkeypatch):
+    monkeypatch.setattr(host.module.packages, "ensure_packages", lambda translate: False)
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.applyButton.click()
+    assert runner.state is State.IDLE
+    assert panel.ui.applyButton.enabled is True
+
+
+def test_the_module_imports_neither_torch_nor_the_networks(host):
+    assert "torch" not in vars(host.module)
+    import subprocess
+
+    folder = host.module.__file__.rpartition("/")[0]
+    code = (
+        f"import sys; sys.path[:0] = [{folder!r}, {str(sys.path[0])!r}]; "
+        "from ProximalFemurSegLib.mrml.session import Session; import ProximalFemurSegLib.presenter; "
+        "import ProximalFemurSegLib.running.child_process; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_sample_data_are_files_of_the_extension(host, monkeypatch):
+    import types
+
+    registered = []
+
+    class SampleDataLogic:
+        @staticmethod
+        def registerCustomSampleDataCategory(category, title=None):
+            pass
+
+        @staticmethod
+        def registerCustomSampleDataSource(**entries):
+            registered.append(entries)
+
+    sample_data = types.ModuleType("SampleData")
+    sample_data.SampleDataLogic = SampleDataLogic
+    monkeypatch.setitem(sys.modules, "SampleData", sample_data)
+    host.module.registerSampleData()
+    assert all(entry["uris"].startswith("file:") for entry in registered)
+
+
+SLICER_SOURCE = "PROXIMAL_FEMUR_SEG_SLICER_SOURCE"
+
+
+@pytest.mark.skipif(
+    not os.environ.get(SLICER_SOURCE), reason=f"{SLICER_SOURCE} does not name a local copy of Slicer's source"
+)
+def test_slicers_own_base_classes_and_parameter_node_wrapper_accept_the_module(monkeypatch):
+    with running(Path(os.environ[SLICER_SOURCE]) / "Base" / "Python" / "slicer") as host:
+        host.module = host.load_module()
+        assert "slicer/parameterNodeWrapper" in sys.modules["slicer.parameterNodeWrapper"].__file__
+        monkeypatch.setattr("ProximalFemurSegLib.models.has_weights", lambda preset: True)
+        monkeypatch.setattr(host.module.packages, "ensure_packages", lambda translate: True)
+        add_volume(host)
+        panel = open_panel(host)
+        panel.ui.sideComboBox.setCurrentText("Right")
+        apply(host, panel)
+        panel.ui.thresholdSlider.value = 0.65
+        assert np.array_equal(mask(panel, "trabecular_right"), stand_in.ball_image().array > 65)
+        assert p.read_parameters(p.parameter_node(host.scene)).side == "right"
