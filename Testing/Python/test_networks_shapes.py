@@ -147,3 +147,30 @@ def test_glorot_weights_and_bias(name):
             if layer.weight.numel() > 1000:  # uniform: variance limit^2 / 3
                 assert float(layer.weight.detach().var()) == pytest.approx(limit**2 / 3, rel=0.15)
             assert torch.equal(layer.bias, torch.full_like(layer.bias, 0.10))
+
+
+@pytest.mark.parametrize("rates", [None, (1, 2, 4, 8)])
+def test_normalised_unet_has_a_scale_and_a_shift_per_map(rates):
+    """Shipped MR weights have batch norm after every convolution but the last."""
+    name, options = ("unet3d", {}) if rates is None else ("unet3d-dilated", {"rates": rates})
+    network = build_network(name, base_features=4, levels=2, norm="batch", **options)
+    centre = 2 * 16 if rates is None else len(rates) * 16
+    maps = 2 * (4 + 8) + centre + 3 * (8 + 4)
+    assert parameter_count(network) == unet_weights(4, 2, rates) + 2 * maps
+    with pytest.raises(BadInputError, match="norm must be none, batch or instance"):
+        build_network(name, norm="layer")
+
+
+@pytest.mark.parametrize("name", architectures())
+def test_mixed_precision_holds_in_every_layer(name):
+    """One float32 map in a sum or a concatenation would make everything after it float32: half the speed."""
+    network = build_network(name, base_features=2)
+    seen = {}
+    for path, layer in network.named_modules():
+        if isinstance(layer, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+            layer.register_forward_pre_hook(lambda _, inputs, path=path: seen.update({path: inputs[0].dtype}))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(torch.randn(1, 1, 16, 16, 32))
+    first = next(iter(seen))
+    assert [path for path, dtype in seen.items() if dtype != torch.bfloat16] == [first]
+    assert logits.dtype == torch.bfloat16
