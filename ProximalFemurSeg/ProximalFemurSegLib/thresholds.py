@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import BadInputError
-from .evaluation.curves import ScoreCurve
+
+if TYPE_CHECKING:
+    from .evaluation.curves import ScoreCurve
 
 # What the user writes: what a card calls it.
 OPERATING_POINTS = {"model": "threshold", "roc": "roc", "youden": "youden"}
@@ -42,7 +45,7 @@ def otsu_threshold(values, bins: int = 256) -> float:
     References
     ----------
     N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9, 1979; used on the probability
-    map in QCT-2021, section 2.3.
+    map in QCT-2021, section 2.
     """
     values = np.asarray(values).ravel()
     if values.size == 0 or not np.isfinite(values).all():
