@@ -74,7 +74,7 @@ class VolumeErrors:
 
     @property
     def relative_percent(self) -> float:
-        """RE = |y' - y| / y' x 100 %, y' the reference (QCT-2021); 0 if both are empty, NaN if only the reference is."""
+        """RE = |y' - y| / y' x 100 %, y' the reference (QCT-2021); 0 if both are empty, NaN if only that is."""
         if self.reference_mm3 == 0:
             return 0.0 if self.result_mm3 == 0 else float("nan")
         return 100 * self.absolute_mm3 / self.reference_mm3
