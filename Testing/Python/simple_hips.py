@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-
 from ProximalFemurSegLib.models import Preprocessing, Preset, Stage
 from ProximalFemurSegLib.volume import Grid, Volume
 
@@ -102,9 +101,9 @@ class Level(torch.nn.Module):
         return torch.cat([-score] + [score] * (self.classes - 1), dim=1)
 
 
-MR = Preprocessing((1.5, 0.8, 0.8), "AIL", "mr-percentile", (24, 64, 64))
-CT = Preprocessing((2.0, 1.6, 1.6), "SPL", "ct-window", (32, 96, 96), canonical_side="left")
-BLANKED = Preprocessing((2.0, 1.6, 1.6), "SPL", "ct-window", (32, 96, 96), canonical_side="left", blank_outside=True)
+MR = Preprocessing((1.5, 1.2, 1.2), "AIL", "mr-percentile", (24, 48, 48))
+CT = Preprocessing((2.5, 2.0, 2.0), "SPL", "ct-window", (24, 72, 72), canonical_side="left")
+BLANKED = Preprocessing((2.5, 2.0, 2.0), "SPL", "ct-window", (24, 72, 72), canonical_side="left", blank_outside=True)
 LOCATOR = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simple_hips as hips
-
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.inference.engine import Engine
 from ProximalFemurSegLib.inference.frames import canonical_image

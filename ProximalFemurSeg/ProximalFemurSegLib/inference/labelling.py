@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..orientation import closest_reorientation
+from .description import describe_regions
 from .measurements import border_of, volume_row
 from .result import Probabilities, SegmentationResult, empty_array
 
@@ -24,8 +25,8 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
         ``model`` (the operating point on the weights' card), ``otsu``, ``roc``, ``youden``, or a probability, or one
         of these per role. A voxel is bone where its probability is larger.
     postprocess : str
-        ``auto``: of each femur the largest 26-connected component, its holes filled. ``none``: nothing. Or steps in
-        their order, separated by commas; see `postprocessing.postprocess_steps`.
+        ``auto``: of each femur the largest 26-connected component, its holes filled. ``none``: nothing. Or a list of
+        steps; see `postprocessing.postprocess_steps`.
 
     Returns
     -------
@@ -36,20 +37,23 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
     BadInputError
         If the threshold or a step is unknown, or the network's card has no such threshold.
     """
+    from ..postprocessing import postprocess as clean
+
     maps, outer_role = probabilities.maps, probabilities.outer_role
     grid = maps[outer_role].grid
     thresholds = _thresholds(probabilities, threshold)
     labels = empty_array(grid.shape, np.uint8)
     # As for the networks: ties between components are not to depend on the array's order.
     change = closest_reorientation(grid, "SPL")
+    turned = change.grid(grid)
     sides, rows, messages = {}, [], list(probabilities.messages)
     for number, region in enumerate(probabilities.regions):
         inside = {r: change.apply(maps[r].array[region.window]) > thresholds[r] for r in maps}
-        outer = _clean(inside[outer_role], postprocess, grid)
+        outer = clean(inside[outer_role], turned, postprocess)
         border = change.apply(border_of(region, grid))
         first = 1 + _SECOND_FEMUR * number
         if "endosteal" in maps:
-            inner = _clean(inside["endosteal"] & outer, postprocess, grid) & outer
+            inner = clean(inside["endosteal"] & outer, turned, postprocess) & outer
             parts = {first: (TRABECULAR, inner), first + 1: (CORTICAL, outer & ~inner)}
         else:
             # The MR networks segment trabecular bone; a periosteal network alone does not know the cortex.
@@ -74,10 +78,12 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
             "device": probabilities.device,
             "threshold": thresholds,
             "threshold_method": threshold if isinstance(threshold, str) else "fixed",
+            "operating_points": probabilities.operating_points,
             "postprocess": postprocess,
             "volumes": rows,
             "seconds": probabilities.seconds,
             "messages": messages,
+            "regions": describe_regions(probabilities),
         },
         threshold=thresholds,
         probabilities=probabilities,
@@ -101,18 +107,10 @@ def _thresholds(probabilities: Probabilities, threshold) -> dict[str, float]:
     return result
 
 
-def _clean(mask, postprocess, grid):
-    from ..postprocessing import fill_holes, largest_component
-
-    if postprocess == "none" or not mask.any():
-        return mask
-    return fill_holes(largest_component(mask))
-
-
 def _remarks(side, outer, border) -> list[str]:
     name = f"the {side} femur" if side else "the femur"
     if not outer.any():
         return [f"No voxel of {name} lies above the threshold."]
     if (outer & border).any():
-        return [f"The bone of {name} goes on beyond the image, or the part that was looked at: its volumes are not whole."]
+        return [f"The bone of {name} goes on beyond what was scanned or looked at: its volumes are not whole."]
     return []

@@ -132,7 +132,7 @@ class _Run:
         self.volume, self.models = volume, models
         self.name = f"'{volume.source or volume.name or 'the image'}'"
         self.image: CanonicalImage = canonical_image(volume)
-        self.messages: list[str] = []
+        self.messages: list[str] = list(volume.metadata.get("messages", ()))
         self.seconds: dict[str, float] = {}
         self._report = progress or (lambda stage, done, total: None)
         self._cancelled = cancelled or (lambda: False)
@@ -155,6 +155,8 @@ class _Run:
         if preset.dimension != "3D":
             raise BadInputError(f"The network {preset.name} works on single slices, which cannot be run here yet.")
         self.preset = preset
+        # Weights that are not here are complained of now, not after the femora were looked for.
+        self.cards = {stage.role: self.models.card(stage) for stage in preset.stages}
 
     def start_engine(self, device, precision, memory_bytes):
         from .engine import Engine
@@ -191,11 +193,11 @@ class _Run:
         return Probabilities(
             maps=maps,
             regions=regions,
-            operating_points={stage.role: self._operating_points(stage) for stage in stages},
+            operating_points={stage.role: self._operating_points(stage.role) for stage in stages},
             network=self.preset.name,
             modality=self.modality,
             device=self.engine.describe(),
-            weights={stage.weights: str(self.models.card(stage).get("sha256", "")) for stage in stages},
+            weights={stage.weights: str(self.cards[stage.role].get("sha256", "")) for stage in stages},
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
             messages=self.messages,
         )
@@ -309,7 +311,7 @@ class _Run:
 
         from ..postprocessing import fill_holes, largest_component
 
-        threshold = float(self._operating_points(stage).get("threshold", DEFAULT_THRESHOLD))
+        threshold = float(self._operating_points(stage.role).get("threshold", DEFAULT_THRESHOLD))
         mask = ((probability > threshold) & inside.to(probability.device)).cpu().numpy()
         return torch.from_numpy(fill_holes(largest_component(mask))).to(probability.device)
 
@@ -365,8 +367,8 @@ class _Run:
 
     # Small services.
 
-    def _operating_points(self, stage) -> dict:
-        return dict(self.models.card(stage).get("operating_point") or {})
+    def _operating_points(self, role) -> dict:
+        return dict(self.cards[role].get("operating_point") or {})
 
     def _progress(self, title):
         def report(done, total):

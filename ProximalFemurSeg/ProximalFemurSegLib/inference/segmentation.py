@@ -53,6 +53,7 @@ def segment(
     >>> result = segment(read_volume("hip.nii.gz"))  # doctest: +SKIP
     >>> result.measurements["volumes"][0]["volume_cm3"]  # doctest: +SKIP
     """
+    _check_choices(threshold, postprocess)
     probabilities = predict_probabilities(
         volume, preset, modality, side, device, progress=progress, cancelled=cancelled, **options
     )
@@ -66,3 +67,14 @@ def segment(
     probabilities.seconds["labels and volumes"] = round(taken, 3)
     probabilities.seconds["total"] = round(probabilities.seconds["total"] + taken, 3)
     return result
+
+
+def _check_choices(threshold, postprocess) -> None:
+    """Refuse impossible choices before a network runs for minutes."""
+    from ..postprocessing import postprocess_steps
+    from ..thresholds import OPERATING_POINTS, resolve_threshold
+
+    postprocess_steps(postprocess)
+    any_card = dict.fromkeys(OPERATING_POINTS.values(), 0.5)
+    for choice in threshold.values() if isinstance(threshold, dict) else [threshold]:
+        resolve_threshold(choice, [0.0, 1.0], any_card)
