@@ -151,7 +151,7 @@ def test_the_mirrored_patient_gives_the_mirrored_mask():
 
 
 def test_the_ct_networks_always_see_a_left_femur():
-    """The head of the bone that they see lies medially: towards the start of W for a left femur (W runs to the left)."""
+    """The head of what they see lies medially: towards the start of W, which runs to the patient's left."""
     grid = hips.centred((50, 36, 80), (4.4, 4.4, 4.4), LPS)
     models = hips.fake_models()
     run(hips.hip_image(grid), models=models)
