@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 FAR = 12.0  # mm; stands for "not near"
+NEAR = 5.5  # mm; up to this distance of a body it is always found
+_BITS = 62  # bodies per word of the index
 CHUNK = 1 << 16  # points per pass: its temporaries stay in the processor's cache
 
 
@@ -100,40 +102,41 @@ class BodyIndex:
         mm, of the cubes.
     """
 
-    def __init__(self, bodies: list[Body], bounds: np.ndarray, device: torch.device, edge: float = 8.0):
+    def __init__(self, bodies: list[Body], bounds: np.ndarray, device: torch.device, edge: float = 6.0):
         self.bodies = bodies
         self.lattice = Lattice(bounds, edge)
-        self._near = torch.zeros(len(bodies), len(self.lattice), dtype=torch.bool, device=device)
-        # Distances may be a little off; a body counts as near from FAR / 2 on.
-        reach = 1.15 * self.lattice.half_diagonal + 0.5 * FAR
+        words = (len(bodies) + _BITS - 1) // _BITS
+        near = [torch.zeros(len(self.lattice), dtype=torch.int64, device=device) for _ in range(words)]
+        # Distances may be a little off.
+        reach = 1.1 * self.lattice.half_diagonal + NEAR
         for number, body in enumerate(bodies):
             cubes = self.lattice.within(body.bounds, device)
             if len(cubes):
                 value = torch.cat([body.distance(c) for c in self.lattice.centers(cubes).split(CHUNK)])
-                self._near[number, cubes] = value < reach
-        self._copies = {str(device): self._near}
-
-    def _on(self, device: torch.device) -> torch.Tensor:
-        if str(device) not in self._copies:
-            self._copies[str(device)] = self._near.to(device)
-        return self._copies[str(device)]
+                near[number // _BITS][cubes[value < reach]] |= 1 << (number % _BITS)
+        self._copies = {str(device): near}
 
     def at(self, points: torch.Tensor) -> Neighbourhood:
         """What is near (n, 3) points."""
-        return Neighbourhood(self, points, self.lattice.number(points), self._on(points.device))
+        device = points.device
+        if str(device) not in self._copies:
+            first = next(iter(self._copies.values()))
+            self._copies[str(device)] = [word.to(device) for word in first]
+        cubes = self.lattice.number(points)
+        return Neighbourhood(self.bodies, points, [word[cubes] for word in self._copies[str(device)]])
 
 
 class Neighbourhood:
     """The bodies near some points."""
 
-    def __init__(self, index: BodyIndex, points: torch.Tensor, cubes: torch.Tensor, near: torch.Tensor):
-        self._index, self.points, self._cubes, self._near = index, points, cubes, near
+    def __init__(self, bodies: list[Body], points: torch.Tensor, near: list[torch.Tensor]):
+        self._bodies, self.points, self._near = bodies, points, near
 
     def each(self, kind: str) -> Iterator[tuple[Body, torch.Tensor, torch.Tensor]]:
         """Bodies of a kind that are near any point: the body, the numbers of those points, its distances there."""
-        for number, body in enumerate(self._index.bodies):
+        for number, body in enumerate(self._bodies):
             if body.kind == kind:
-                chosen = self._near[number][self._cubes].nonzero()[:, 0]
+                chosen = (self._near[number // _BITS] & (1 << (number % _BITS))).nonzero()[:, 0]
                 if len(chosen):
                     yield body, chosen, body.distance(self.points[chosen])
 

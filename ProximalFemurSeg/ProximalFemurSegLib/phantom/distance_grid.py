@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .signed_distance import length
+
 _CHUNK = 1 << 16  # points per pass: its temporaries stay in the processor's cache
 
 
@@ -37,12 +39,13 @@ class DistanceGrid:
         self.origin = np.asarray(origin, dtype=np.float64)
         self.spacing = float(spacing)
         self._copies = {str(values.device): values}
+        last = np.array(values.shape[::-1], dtype=np.float64) - 1
+        self._corners = np.stack([self.origin, self.origin + last * self.spacing])
 
     @property
     def bounds(self) -> np.ndarray:
         """(2, 3) mm, the corners of the grid."""
-        last = np.array(self.values.shape[::-1], dtype=np.float64) - 1
-        return np.stack([self.origin, self.origin + last * self.spacing])
+        return self._corners.copy()
 
     @classmethod
     def tabulate(
@@ -111,29 +114,27 @@ class DistanceGrid:
 
     def _sample(self, volumes: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         """Read (C, D, H, W) volumes at (n, 3) points; (C, n), clamped at the border."""
-        lower, upper = self.bounds
-        parts = [
-            p * float(2.0 / (u - b)) - float((u + b) / (u - b)) for p, b, u in zip(points.unbind(-1), lower, upper)
-        ]
-        where = torch.stack(parts, dim=-1)[None, None, None]
-        read = F.grid_sample(volumes[None], where, mode="bilinear", padding_mode="border", align_corners=True)
+        lower, upper = self._corners
+        where = points * points.new_tensor(2.0 / (upper - lower)) - points.new_tensor((upper + lower) / (upper - lower))
+        read = F.grid_sample(
+            volumes[None], where[None, None, None], mode="bilinear", padding_mode="border", align_corners=True
+        )
         return read[0, :, 0, 0]
+
+    def clamped(self, points: torch.Tensor) -> torch.Tensor:
+        """Signed distance in mm of (n, 3) points; beyond the grid, the border's value."""
+        return self._sample(self._on(points.device).to(points.dtype)[None], points)[0]
 
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         """Signed distance in mm of (..., 3) points; beyond the grid, the border's value plus the way to the border."""
-        shape = points.shape[:-1]
         flat = points.reshape(-1, 3)
-        table = self._on(points.device).to(points.dtype)[None]
+        low, high = (flat.new_tensor(corner) for corner in self._corners)
         out = torch.empty(len(flat), dtype=points.dtype, device=points.device)
         for start in range(0, len(flat), _CHUNK):
             part = flat[start : start + _CHUNK]
-            value = self._sample(table, part)[0]
-            beyond = None
-            for p, low, high in zip(part.unbind(-1), *self.bounds):
-                over = (p - p.clamp(float(low), float(high))).square()
-                beyond = over if beyond is None else beyond + over
-            out[start : start + _CHUNK] = value + torch.sqrt(beyond)
-        return out.reshape(shape)
+            beyond = part - torch.minimum(torch.maximum(part, low), high)
+            out[start : start + _CHUNK] = self.clamped(part) + length(*beyond.unbind(-1))
+        return out.reshape(points.shape[:-1])
 
     def smoothed(self, rounds: int = 1) -> DistanceGrid:
         """The same solid with its edges worn down: each round averages neighbouring nodes 1:2:1 along every axis."""

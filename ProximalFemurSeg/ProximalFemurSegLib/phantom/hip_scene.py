@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from . import soft_tissues
-from .body_index import CHUNK, Body, BodyIndex, Lattice, Neighbourhood, Paint
+from .body_index import CHUNK, NEAR, Body, BodyIndex, Lattice, Neighbourhood, Paint
 from .body_shape import BodyShape
 from .cortex import slow_variation
 from .distance_grid import DistanceGrid
@@ -130,7 +130,7 @@ class ParametricScene:
             return distance + uneven * slow_variation(points, seed, wavelengths, waves=6).clamp(-2.5, 2.5)
 
         grid = DistanceGrid.tabulate(solid if uneven else function, bounds, spacing, band, device=self.device)
-        return grid.smoothed(smooth) if smooth else grid
+        return (grid.smoothed(smooth) if smooth else grid).clamped
 
     def _add(self, kind: str, grid, bounds: np.ndarray, tissue: int = 0):
         self._bodies.append(Body(kind, grid, np.asarray(bounds, dtype=np.float64), int(tissue)))
@@ -195,7 +195,7 @@ class ParametricScene:
         self._add("disc", self._mirrored(self._tabulate(pelvis.discs, spine, 3.0)), whole)
         self._add("canal", self._mirrored(self._tabulate(pelvis.canal, spine, 3.0)), whole)
         front = np.array([[-18.0 * k, 18.0 * k, -60.0 * k], [18.0 * k, 70.0 * k, 20.0 * k]])
-        self._add("symphysis", lambda p: pelvis.symphysis(p * p.new_tensor([0.0, 1.0, 1.0])), front)
+        self._add("symphysis", pelvis.symphysis, front)
 
     def _make_joints(self):
         k, pelvis = self.parameters.size, self.pelvis
@@ -251,18 +251,18 @@ class ParametricScene:
                 self._make_strand(side, strand, 2.0, s.size, 0.0, "bundle", Tissue.TENDON)
         gap = self._seed()
         self._gap = DistanceGrid.tabulate(
-            lambda p: s.muscle_gap * torch.exp(0.55 * slow_variation(p, gap, (25.0, 90.0), waves=8).clamp(-2.0, 2.0)),
+            lambda p: (s.muscle_gap * torch.exp(0.55 * slow_variation(p, gap, (25.0, 90.0), 8))).clamp_max(NEAR - 0.5),
             self.bounds,
             12.0,
             device=self.device,
-        )
+        ).clamped
         shell = self._seed()
         self._cortex = DistanceGrid.tabulate(
             lambda p: s.pelvic_cortex * torch.exp(0.22 * slow_variation(p, shell, (20.0, 70.0), waves=8).clamp(-2, 2)),
             self.bounds,
             10.0,
             device=self.device,
-        )
+        ).clamped
 
     def _make_organs(self):
         s, rng, k = self.parameters, self._rng, self.parameters.size
@@ -359,14 +359,15 @@ class ParametricScene:
         (left, back, _), (right, front, _) = self.bounds.tolist()
         out = torch.empty(len(flat), dtype=torch.uint8, device=points.device)
         for start in range(0, len(flat), CHUNK):
-            x, y, z = flat[start : start + CHUNK].unbind(-1)
-            part = torch.stack([x, y, z.clamp(_BOTTOM + 0.5, _TOP - 0.5)], dim=-1)
+            part = flat[start : start + CHUNK]
+            x, y, _ = part.unbind(-1)
             label = table[self._cells.number(part)]
-            label = torch.where((x < left) | (x > right) | (y < back) | (y > front), label.new_tensor(0), label)
-            mixed = (label == _MIXED).nonzero()[:, 0]
-            if len(mixed):
-                label[mixed] = self._compose(part[mixed]).label
-            out[start : start + CHUNK] = label
+            outside = (x < left) | (x > right) | (y < back) | (y > front)
+            out[start : start + CHUNK] = torch.where(outside, label.new_tensor(int(Tissue.AIR)), label)
+        for mixed in (out == _MIXED).nonzero()[:, 0].split(CHUNK):
+            x, y, z = flat[mixed].unbind(-1)
+            part = torch.stack([x, y, z.clamp(_BOTTOM + 0.5, _TOP - 0.5)], dim=-1)
+            out[mixed] = self._compose(part).label
         return out.reshape(points.shape[:-1])
 
     def _compose(self, points: torch.Tensor, margins: bool = False) -> Paint:

@@ -2,8 +2,8 @@
 
 Positions are given either on the pelvis, (x, y, z) of the average half-body (see `pelvis_shape`), or on the thigh,
 relative to the femur's shaft axis: (lateral, anterior, height), mm, height zero at the head's centre and negative down
-the shaft. Girths are the half thickness (along the given direction) and half width of an elliptic cross-section. Muscles
-are drawn larger than life where they press on each other: the scene parts them where their distances are equal.
+the shaft. Girths are the half thickness (along the given direction) and half width of an elliptic cross-section.
+Muscles are drawn larger than life where they press on each other: the scene parts them where their distances are equal.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ MUSCLES = (
            (_p(18, 28, -30), _p(42, 18, -56), _t(-46, 10, -100), _t(-10, -10, -140)),
            ((6, 10), (13, 20), (14, 24), (5, 12)), (-0.2, 0.9, 0.2)),
     Strand("adductor magnus",
-           (_p(36, 2, -62), _p(56, -20, -76), _t(-46, -18, -120), _t(-40, -22, -180), _t(-36, -18, -250), _t(-40, -14, -330)),
+           (_p(36, 2, -62), _p(56, -20, -76), _t(-46, -18, -120), _t(-40, -22, -180), _t(-36, -18, -250),
+            _t(-40, -14, -330)),
            ((8, 12), (15, 24), (24, 38), (24, 38), (20, 28), (10, 14)), (0.2, 0.95, 0.0)),
     Strand("gracilis",
            (_p(12, 30, -34), _t(-92, 18, -90), _t(-84, 2, -180), _t(-72, -18, -320)),
@@ -150,7 +151,8 @@ VEINS = (
 
 NERVES = (
     Strand("sciatic nerve",
-           (_p(40, -70, 38), _p(66, -62, 8), _p(82, -54, -24), _t(-24, -46, -60), _t(-18, -42, -130), _t(-14, -40, -330)),
+           (_p(40, -70, 38), _p(66, -62, 8), _p(82, -54, -24), _t(-24, -46, -60), _t(-18, -42, -130),
+            _t(-14, -40, -330)),
            ((2.5, 6), (2.8, 6.5), (2.8, 6.5), (2.8, 6), (2.8, 5), (2.8, 4.5)), (0, 1, 0)),
     Strand("femoral nerve",
            (_p(62, 10, 66), _p(74, 36, 30), _p(88, 54, 2), _t(-28, 58, -36)),
