@@ -24,7 +24,16 @@ from .nrrd_check import check_nrrd
 from .sitk_conversion import affine_from_sitk, sitk_from_volume, volume_from_sitk
 from .volume import Grid, Volume
 
-__all__ = ["FORMATS", "read_labels", "read_mask", "read_volume", "sitk_from_volume", "volume_from_sitk", "write_volume"]
+__all__ = [
+    "FORMATS",
+    "read_labels",
+    "read_mask",
+    "read_probability",
+    "read_volume",
+    "sitk_from_volume",
+    "volume_from_sitk",
+    "write_volume",
+]
 
 _IMAGE_IO = {
     ".nii.gz": "NiftiImageIO",
@@ -36,6 +45,7 @@ _IMAGE_IO = {
 }
 FORMATS = tuple(_IMAGE_IO)
 _MOST_MISSING = 0.5
+_ROUNDING = 1e-3
 
 
 def read_volume(path, series_uid: str | None = None) -> Volume:
@@ -70,6 +80,30 @@ def read_volume(path, series_uid: str | None = None) -> Volume:
         size = " x ".join(str(n) for n in volume.array.shape[::-1])
         raise BadInputError(f"'{path}' is 2D ({size} voxels), and a volume is needed: give the whole stack of slices.")
     return replace(volume, array=_usable_values(volume.array, path, volume.metadata["messages"]))
+
+
+def read_probability(path) -> Volume:
+    """Read a probability map.
+
+    Returns
+    -------
+    Volume
+        float32 from 0 to 1; what lies outside by no more than rounding is brought to the end of the range.
+
+    Raises
+    ------
+    BadInputError
+        As for :func:`read_volume`, except that a constant map is no mistake here; or values that are no probabilities.
+    """
+    path = Path(path)
+    volume = _read(path, None)
+    array = volume.array.astype(np.float32)
+    lowest, highest = float(array.min()), float(array.max())
+    if not (lowest >= -_ROUNDING and highest <= 1 + _ROUNDING):
+        raise BadInputError(
+            f"'{path}' holds values from {lowest:g} to {highest:g} and is no probability map: give one from 0 to 1."
+        )
+    return replace(volume, array=np.clip(array, 0, 1, out=array))
 
 
 def read_labels(path) -> Volume:

@@ -15,6 +15,7 @@ from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import (
     read_labels,
     read_mask,
+    read_probability,
     read_volume,
     sitk_from_volume,
     volume_from_sitk,
@@ -463,6 +464,22 @@ def test_a_probability_map_is_no_mask(tmp_path, value, read):
     values[1, 1, 1] = value
     write_volume(Volume(values, Grid.from_parts((3, 4, 5))), tmp_path / "probability.nii.gz")
     refused(tmp_path / "probability.nii.gz", "no mask", read)
+
+
+@pytest.mark.parametrize("values", [(0, 0.25, 1), (0, 0, 0), (-0.0005, 0.5, 1.0005)])
+def test_probability_map(tmp_path, values):
+    array = np.array(values * 20, np.float32).reshape(3, 4, 5)
+    write_volume(Volume(array, Grid.from_parts((3, 4, 5))), tmp_path / "p.nii.gz")
+    back = read_probability(tmp_path / "p.nii.gz")
+    assert back.array.dtype == np.float32
+    assert np.array_equal(back.array, np.clip(array, 0, 1))
+
+
+@pytest.mark.parametrize("values", [(0, 100), (-1000, 0.5), (0.5, np.nan)])
+def test_an_image_is_no_probability_map(tmp_path, values):
+    array = np.array(values * 30, np.float32).reshape(3, 4, 5)
+    write_volume(Volume(array, Grid.from_parts((3, 4, 5))), tmp_path / "image.nii.gz")
+    refused(tmp_path / "image.nii.gz", "no probability map", read_probability)
 
 
 def test_int64_labels_are_written_as_something_every_format_has(tmp_path):

@@ -40,11 +40,11 @@ def evaluate(result, reference, labels, probability, as_json):
         curve, and the best thresholds of this image
     """
     from ..evaluation import evaluate_masks
-    from ..volume_io import read_mask, read_volume
+    from ..volume_io import read_mask, read_probability
 
     chosen = list(labels) or None
     values = evaluate_masks(
-        read_mask(result, chosen), read_mask(reference, chosen), read_volume(probability) if probability else None
+        read_mask(result, chosen), read_mask(reference, chosen), read_probability(probability) if probability else None
     )
     if as_json:
         print_json({"result": result, "reference": reference, **values})

@@ -24,7 +24,7 @@ def read_result(folder) -> SegmentationResult:
     BadInputError
         If a file of it is missing or cannot be read.
     """
-    from ..volume_io import read_labels, read_volume
+    from ..volume_io import read_labels, read_probability
 
     folder = Path(folder)
     measurements = _read_json(folder / "measurements.json")
@@ -32,7 +32,7 @@ def read_result(folder) -> SegmentationResult:
     try:
         roles = list(measurements["threshold"])
         files = ("probability.nii.gz", "probability-endosteal.nii.gz")
-        maps = {role: read_volume(folder / file) for role, file in zip(roles, files)}
+        maps = {role: read_probability(folder / file) for role, file in zip(roles, files)}
         return SegmentationResult(
             probability=maps[roles[0]],
             endosteal_probability=maps.get("endosteal"),
