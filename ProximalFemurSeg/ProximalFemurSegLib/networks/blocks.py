@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ..errors import BadInputError
 
@@ -112,6 +113,13 @@ def up_conv(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
     number of weights as up-sampling first and convolving after, an eighth of the multiplications.
     """
     return with_relu(nn.ConvTranspose3d(inputs, outputs, 3, stride=2, padding=1, output_padding=1), norm)
+
+
+def max_pool(x: torch.Tensor) -> torch.Tensor:
+    """2x2x2 max-pooling with stride 2: each size halves."""
+    # Autocast on a CPU would pool in float32, converting there and back; the largest of some numbers needs no such care.
+    with torch.autocast("cpu", enabled=False):
+        return functional.max_pool3d(x, 2)
 
 
 class ParallelDilated(nn.Module):

@@ -69,7 +69,6 @@ class UNet3D(nn.Module):
         self.down = nn.ModuleList(
             blocks.two_convs(inputs, outputs, norm) for inputs, outputs in zip([in_channels, *maps], maps[:-1])
         )
-        self.pool = nn.MaxPool3d(2)
         self.dropout = nn.Dropout3d(dropout)
         self.centre, centre_maps = self._make_centre(maps[-2], maps[-1])
         self.up = nn.ModuleList()
@@ -98,7 +97,7 @@ class UNet3D(nn.Module):
         for level in self.down:
             x = level(x)
             skips.append(x)
-            x = self.pool(x)
+            x = blocks.max_pool(x)
         x = self.centre(self.dropout(x))
         for up, merge in zip(self.up, self.merge):
             x = merge(torch.cat([skips.pop(), up(x)], dim=1))
