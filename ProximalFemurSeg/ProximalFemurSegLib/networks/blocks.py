@@ -117,7 +117,7 @@ def up_conv(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
 
 def max_pool(x: torch.Tensor) -> torch.Tensor:
     """2x2x2 max-pooling with stride 2: each size halves."""
-    # Autocast on a CPU would pool in float32, converting there and back; the largest of some numbers needs no such care.
+    # Autocast on a CPU would pool in float32, converting there and back; the largest of numbers needs no such care.
     with torch.autocast("cpu", enabled=False):
         return functional.max_pool3d(x, 2)
 
