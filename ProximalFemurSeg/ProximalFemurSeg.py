@@ -13,6 +13,7 @@ import vtk
 from ProximalFemurSegLib import presenter
 from ProximalFemurSegLib.desktop import child_command, packages
 from ProximalFemurSegLib.desktop.adapter import DesktopAdapter
+from ProximalFemurSegLib.desktop.self_test import SelfTest
 from ProximalFemurSegLib.mrml.session import Session
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner
 from ProximalFemurSegLib.running.runner import State
@@ -421,11 +422,15 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
 
     def start(self, parameterNode):
         """Begin to segment what the parameter node says; False if the user does not want what it needs installed."""
-        if not packages.ensure_packages(_):
+        if not self.ensurePackages():
             return False
         self.adapter.overlay_opacity = parameterNode.overlayOpacity
         self.session.start()
         return True
+
+    def ensurePackages(self):
+        """Have what a run needs installed, after asking; False if the user does not want it."""
+        return packages.ensure_packages(_)
 
     def process(self, inputVolume, parameters=None, runner=None):
         """Segment a volume and wait for it; for scripts and batch work.
@@ -449,11 +454,8 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         self.session.close()
 
 
-class ProximalFemurSegTest(ScriptedLoadableModuleTest):
-    """Run by ctest, and by 'Reload and Test'; every ``test_*`` method is found."""
+class ProximalFemurSegTest(SelfTest, ScriptedLoadableModuleTest):
+    """Run by ctest, and by 'Reload and Test'; the ``test_*`` methods are in ProximalFemurSegLib.desktop.self_test."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
-
-    def test_nothing(self):
-        pass

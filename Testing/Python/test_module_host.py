@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import stand_in
 
 pytest.importorskip("slicer", reason="slicer-core is not installed: the module is not driven here")
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
 from host.application import running  # noqa: E402
+from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
 from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation  # noqa: E402
@@ -184,7 +184,7 @@ def test_the_slider_moves_mask_overlay_and_volume_at_once(host):
     assert rows(panel)[0][2] == f"{(image > 65).sum() * 3 / 1000:.1f}"
     display = panel._parameterNode.probabilityVolume.GetDisplayNode()
     assert display.GetLowerThreshold() == pytest.approx(0.65)
-    host.wait_for(lambda: not panel.logic.session.live._moving)
+    host.wait_for(lambda: not panel.logic.session.live.moving)
     table = panel._parameterNode.resultsTable
     assert float(table.GetCellText(0, 3)) == pytest.approx((image > 65).sum() * 3 / 1000)
     panel.ui.youdenThresholdButton.click()
@@ -273,7 +273,7 @@ def test_everything_is_as_it_was_in_a_reopened_scene(host, tmp_path):
     apply(host, panel)
     panel.ui.thresholdSlider.value = 0.65
     panel.ui.overlaySlider.value = 0.5
-    host.wait_for(lambda: not panel.logic.session.live._moving)
+    host.wait_for(lambda: not panel.logic.session.live.moving)
     before = rows(panel)
     path = str(tmp_path / "case.mrb")
     assert host.scene.WriteToMRB(path)
@@ -346,6 +346,13 @@ def test_the_module_imports_neither_torch_nor_the_networks(host):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_self_test_for_slicer_passes_here_too(host, monkeypatch):
+    monkeypatch.setattr("ProximalFemurSegLib.models.has_weights", lambda preset: False)  # no real run here
+    open_panel(host)
+    host.module.ProximalFemurSegTest().runTest()
+    assert host.said.errors == []
 
 
 def test_sample_data_are_files_of_the_extension(host, monkeypatch):

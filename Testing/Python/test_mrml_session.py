@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pytest
-import stand_in
 from mrml_scenes import (
     DIRECTIONS,
     headless,  # noqa: F401
@@ -14,6 +13,7 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
+from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.mrml import parameters as p
 from ProximalFemurSegLib.mrml.adapter import Adapter

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import ProximalFemurSegLib
 import pytest
-import stand_in
+from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.inference import apply_threshold
 from ProximalFemurSegLib.inference.description import describe_probabilities, restore_probabilities

@@ -12,7 +12,7 @@ from .result_nodes import (
     write_measurements,
     write_segmentation,
 )
-from .segmentation_node import is_edited, mark_automatic, update_surface, write_labels
+from .segmentation_node import content_time, is_edited, mark_automatic, update_surface, write_labels
 from .segments import describe_segments
 
 
@@ -35,6 +35,8 @@ class LiveMask:
     ----------
     result : SegmentationResult or None
         As it is now; None before the first threshold.
+    moving : bool
+        True between the first :meth:`move_to` and :meth:`settle`.
     """
 
     def __init__(self, adapter: Adapter, nodes: ResultNodes, probabilities, postprocess="auto", apply=None):
@@ -43,13 +45,19 @@ class LiveMask:
         self.nodes, self.probabilities = nodes, probabilities
         self.result = None
         self._adapter, self._postprocess, self._apply = adapter, postprocess, apply
-        self._moving = False
+        self.moving = False
+        self._looked = (None, False)
 
     @property
     def edited(self) -> bool:
         """True if the segmentation holds what somebody drew; then the threshold must leave it alone."""
         # While the slider moves, the masks run ahead of their fingerprint; nobody can draw at the same time.
-        return not self._moving and is_edited(self.nodes.segmentation)
+        if self.moving:
+            return False
+        when = content_time(self.nodes.segmentation)
+        if when != self._looked[0]:
+            self._looked = (when, is_edited(self.nodes.segmentation))
+        return self._looked[1]
 
     def move_to(self, threshold) -> float:
         """Make the masks for a threshold; the surface and the table wait for :meth:`settle`.
@@ -75,9 +83,9 @@ class LiveMask:
                 "make a new segmentation from the map."
             )
         result = self.compute(threshold)
-        if not self._moving:
+        if not self.moving:
             self._adapter.save_undo(self.nodes.segmentation)
-            self._moving = True
+            self.moving = True
         self.result = result
         start, labels = masked_part(result)
         write_labels(self.nodes.segmentation, labels, describe_segments(result.sides), start)
@@ -91,12 +99,12 @@ class LiveMask:
 
     def settle(self) -> None:
         """Bring surface and table up to the masks, which are the program's own from now on."""
-        if not self._moving:
+        if not self.moving:
             return
         update_surface(self.nodes.segmentation)
         mark_automatic(self.nodes.segmentation)
         write_measurements(self._adapter, self.nodes, self.result.measurements)
-        self._moving = False
+        self.moving = False
 
     def renew(self, threshold) -> ResultNodes:
         """Make another segmentation from the maps, beside the present one, which is left as it is.
@@ -104,7 +112,7 @@ class LiveMask:
         The nodes of this object are from now on the new segmentation, a new table, and the same maps.
         """
         self.result = self.compute(threshold)
-        self._moving = False
+        self.moving = False
         old = self.nodes
         self.nodes = ResultNodes(input=old.input, probability=old.probability, endosteal=old.endosteal)
         write_segmentation(self._adapter, self.nodes, self.result)

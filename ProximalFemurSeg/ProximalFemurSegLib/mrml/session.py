@@ -71,6 +71,12 @@ class Session:
         self._input_id = None
         self._previous: ResultNodes | None = None
 
+    def use(self, runner: Runner) -> None:
+        """Carry out the runs to come with another runner."""
+        self.cancel()
+        self._runner.close()
+        self._runner = runner
+
     @property
     def parameter_node(self):
         """The scene's parameter node of this module."""

@@ -119,6 +119,10 @@ class Host:
         self.process_events()
         return widget
 
+    def widget(self):
+        """The widget of the module opened last."""
+        return self._open[-1][0]
+
     def close_modules(self):
         for widget, parent in self._open:
             widget.exit()
@@ -164,6 +168,8 @@ def running(slicer_python=None):
         "confirmOkCancelDisplay": lambda text, *a, **k: (said.questions.append(text), said.answer)[1],
         "confirmYesNoDisplay": lambda text, *a, **k: (said.questions.append(text), said.answer)[1],
         "showStatusMessage": lambda text, *a: said.status.append(text),
+        "selectModule": lambda name: None,
+        "getModuleWidget": lambda name: host.widget(),
         "modulePath": lambda name: str(MODULE_FOLDER / f"{name}.py"),
         "mainWindow": lambda: None,
     }

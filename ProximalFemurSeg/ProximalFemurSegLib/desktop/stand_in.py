@@ -1,15 +1,16 @@
-"""A stand-in for the networks: the image itself, from 0 to 100, is the probability in per cent.
+"""For the self-test: a stand-in for the networks, to which the image itself, 0 to 100, is the probability in per cent.
 
-Everything after the networks (thresholds, components, volumes) is the program's own.
+The panel is tested with it where there is no torch; thresholds, components and volumes are the program's own.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from ProximalFemurSegLib.errors import CancelledError
-from ProximalFemurSegLib.inference import apply_threshold
-from ProximalFemurSegLib.inference.result import FemurRegion, Probabilities
-from ProximalFemurSegLib.volume import Grid, Volume
+
+from ..errors import CancelledError
+from ..inference import apply_threshold
+from ..inference.result import FemurRegion, Probabilities
+from ..volume import Grid, Volume
 
 POINTS = {"threshold": 0.4, "youden": 0.3, "roc": 0.2}
 
