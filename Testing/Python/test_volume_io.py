@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -498,3 +499,31 @@ def test_segmentation_with_overlapping_segments(tmp_path):
     assert np.argwhere(mask.array).tolist() == [[1, 1, 1], [1, 1, 2], [1, 1, 3]]
     refused(tmp_path / "bone.seg.nrrd", "overlapping segments in 2 layers", lambda path: read_mask(path, 1))
     refused(tmp_path / "bone.seg.nrrd", "overlapping segments", read_labels)
+
+
+# Real images: oblique, with permuted axes, as scanners and converters write them
+
+DATA = Path(os.environ.get("PROXIMAL_FEMUR_SEG_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+REAL = [f"mr/mibirth{n}-t2.nii.gz" for n in ("003301", "004601", "006701", "007901", "008701", "010001")]
+REAL += ["ct/totalsegmentator-example.nii.gz", "ct/totalsegmentator-example-femur-hip-labels.nii.gz"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_image(tmp_path, name):
+    if not (DATA / name).is_file():
+        pytest.skip(f"{DATA / name} is not here; set PROXIMAL_FEMUR_SEG_DATA")
+    volume = read_volume(DATA / name)
+    image = sitk.ReadImage(DATA / name)
+    assert np.array_equal(volume.array, sitk.GetArrayViewFromImage(image))
+    last = np.array(image.TransformIndexToPhysicalPoint([n - 1 for n in image.GetSize()]))
+    assert volume.grid.ijk_to_ras([n - 1 for n in image.GetSize()]) == pytest.approx(last * [-1, -1, 1], abs=1e-3)
+    mask = volume.with_array(volume.array > volume.array.mean())
+    write_volume(mask, tmp_path / "mask.nii.gz")
+    written = sitk.ReadImage(tmp_path / "mask.nii.gz")
+    for ours, theirs in (
+        (written.GetSpacing(), image.GetSpacing()),
+        (written.GetOrigin(), image.GetOrigin()),
+        (written.GetDirection(), image.GetDirection()),
+    ):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    assert read_mask(tmp_path / "mask.nii.gz").grid.is_close(volume.grid)

@@ -136,9 +136,7 @@ def tube(
     path, semi_axes = np.asarray(path, dtype=np.float64), np.asarray(semi_axes, dtype=np.float64)
     toward = np.broadcast_to(np.asarray(toward, dtype=np.float64), (len(path) - 1, 3))
     distance = None
-    for start, end, (a0, b0), (a1, b1), direction in zip(
-        path[:-1], path[1:], semi_axes[:-1], semi_axes[1:], toward, strict=False
-    ):
+    for start, end, (a0, b0), (a1, b1), direction in zip(path[:-1], path[1:], semi_axes[:-1], semi_axes[1:], toward):
         span = float(np.linalg.norm(end - start))
         u, v, w = coordinates(points, start, orthonormal_frame(end - start, direction))
         foot = u.clamp(0.0, span)
