@@ -31,6 +31,8 @@ class CtContrast:
         Relative standard deviation of the trabecular network.
     cortex : float
         HU of compact femoral cortex.
+    trabecular_falloff : float
+        Power of the relative density: above 1 only the core of the head is dense, as in older people.
     """
 
     values: tuple[float, ...]
@@ -39,6 +41,7 @@ class CtContrast:
     trabecular_gain: float
     trabecular_texture: float
     cortex: float
+    trabecular_falloff: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def draw_ct_contrast(rng: np.random.Generator, wide: float = 1.0) -> CtContrast:
         trabecular_gain=90.0 + 420.0 * strength,
         trabecular_texture=float(rng.uniform(0.08, 0.30)),
         cortex=float(rng.uniform(800, 1500)),
+        trabecular_falloff=float(np.exp(rng.uniform(np.log(0.6), np.log(3.0)))),
     )
 
 
@@ -140,7 +144,7 @@ def surroundings_texture(tissue: torch.Tensor, contrast: CtContrast) -> torch.Te
 
 def femur_hu(density: torch.Tensor, texture: torch.Tensor, contrast: CtContrast) -> torch.Tensor:
     """HU of trabecular bone and marrow from the relative density (0 to 1) and a unit texture."""
-    network = density * (1.0 + contrast.trabecular_texture * texture)
+    network = density.clamp_min(0.0) ** contrast.trabecular_falloff * (1.0 + contrast.trabecular_texture * texture)
     return contrast.marrow + contrast.trabecular_gain * network.clamp_min(0.0)
 
 

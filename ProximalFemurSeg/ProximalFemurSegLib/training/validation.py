@@ -8,7 +8,7 @@ from ..cpu_tuning import bf16_is_fast
 
 
 class DiceValidation:
-    """Mean Dice and loss over samples ``first`` to ``first + count - 1`` of a data set, kept in memory.
+    """Dice and loss over samples ``first`` to ``first + count - 1`` of a data set, kept in memory.
 
     Parameters
     ----------
@@ -24,7 +24,10 @@ class DiceValidation:
 
     @torch.inference_mode()
     def __call__(self, network, step: int) -> dict:
-        """Score the network: the mean over samples of the hard Dice of each foreground class."""
+        """Score the network: the hard Dice of each foreground class over the voxels of all samples together.
+
+        A mean of the samples' own values would hang on those with hardly any bone, where a few voxels decide.
+        """
         device = next(network.parameters()).device
         low = device.type == "cuda" or (device.type == "cpu" and bf16_is_fast())
         per_class, losses = {}, []
@@ -38,9 +41,9 @@ class DiceValidation:
             for label in range(1, logits.shape[1]):
                 truth, found = target == label, result == label
                 size = int(truth.sum()) + int(found.sum())
-                if size:
-                    per_class.setdefault(label, []).append(2 * int((truth & found).sum()) / size)
-        means = {label: sum(values) / len(values) for label, values in sorted(per_class.items())}
+                overlaps, sizes = per_class.get(label, (0, 0))
+                per_class[label] = overlaps + 2 * int((truth & found).sum()), sizes + size
+        means = {label: overlap / size for label, (overlap, size) in sorted(per_class.items()) if size}
         scores = {f"dice_{label}": round(value, 6) for label, value in means.items()} if len(means) > 1 else {}
         return {"dice": round(sum(means.values()) / len(means), 6) if means else 0.0, **scores,
                 "cross_entropy": round(sum(losses) / len(losses), 6)}
