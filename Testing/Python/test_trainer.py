@@ -1,5 +1,6 @@
 """The training loop: it learns, it can be killed and goes on to the same end, and it refuses what cannot work."""
 
+import itertools
 import json
 import math
 import os
@@ -112,13 +113,21 @@ def test_a_failing_sample_keeps_what_was_learnt_and_says_why(tmp_path):
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 3
 
 
-def test_time_budget_ends_the_schedule(tmp_path):
-    recipe = toy_recipe().replace(steps=10**6, minutes=0.03, schedule="cosine", final_rate=0.1)
+def test_time_budget_ends_the_schedule(tmp_path, monkeypatch):
+    """By a clock that goes on by 0.1 s whenever it is looked at, so that a busy machine changes nothing."""
+    ticks = itertools.count()
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: next(ticks) * 0.1)
+    recipe = toy_recipe().replace(steps=10**6, minutes=0.5, schedule="cosine", final_rate=0.1, validate_every=10**6,
+                                  checkpoint_minutes=10**6)
     result = train(recipe, Balls((8, 8, 8)), tmp_path / "run", workers=0, log_every=1)
     assert result.finished
-    assert 0.03 * 60 <= result.seconds < 30
-    rates = [e["rate"] for e in read_log(tmp_path / "run") if "rate" in e]
-    assert rates[-1] < 0.2 * max(rates)
+    assert 30 <= result.seconds < 33
+    log = [e for e in read_log(tmp_path / "run") if "rate" in e]
+    assert len(log) == result.steps > 20
+    # Half of the time: half-way down the cosine.
+    middle = min(log, key=lambda e: abs(e["seconds"] - 15))
+    assert middle["rate"] == pytest.approx(recipe.learning_rate * 0.55, rel=0.1)
+    assert log[-1]["rate"] < 0.12 * recipe.learning_rate
 
 
 def test_learning_rate_by_hand():
