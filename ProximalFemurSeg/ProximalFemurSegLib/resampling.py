@@ -133,8 +133,29 @@ def _covered(positions, length: int):
     return (positions >= -0.5 - _EDGE) & (positions <= length - 0.5 + _EDGE)
 
 
-def coverage(source: Grid, target: Grid, device="cpu"):
+def coverage_mask(source: Grid, target: Grid) -> np.ndarray:
     """Which target voxels have their centre inside the source's field of view.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, of the target's shape.
+    """
+    matrix, offset = index_map(source, target)
+    axes = [np.arange(n, dtype=np.float64) for n in target.shape]
+    inside = np.ones(target.shape, dtype=bool)
+    for row, start, length in zip(matrix, offset, source.shape):
+        # A coordinate that hardly changes along an axis needs no full volume of positions: stay small by broadcasting.
+        position = np.full((1, 1, 1), float(start))
+        for a, (weight, axis) in enumerate(zip(row, axes)):
+            if abs(weight) * len(axis) > 1e-9:
+                position = position + (weight * axis).reshape([-1 if a == b else 1 for b in range(3)])
+        inside &= _covered(position, length)
+    return inside
+
+
+def coverage(source: Grid, target: Grid, device="cpu"):
+    """`coverage_mask` as a tensor on a device.
 
     Returns
     -------
@@ -143,19 +164,7 @@ def coverage(source: Grid, target: Grid, device="cpu"):
     """
     import torch
 
-    matrix, offset = index_map(source, target)
-    axes = [torch.arange(n, dtype=torch.float64) for n in target.shape]
-    inside = torch.ones(target.shape, dtype=torch.bool, device=device)
-    for row, start, length in zip(matrix, offset, source.shape):
-        # A coordinate that hardly changes along an axis needs no full volume of positions: stay small by broadcasting.
-        terms = [
-            (float(weight) * axis).view([-1 if a == b else 1 for b in range(3)])
-            for a, (weight, axis) in enumerate(zip(row, axes))
-            if abs(weight) * len(axis) > 1e-9
-        ]
-        position = sum(terms, torch.full((1, 1, 1), float(start), dtype=torch.float64))
-        inside &= _covered(position, length).to(device)
-    return inside
+    return torch.from_numpy(coverage_mask(source, target)).to(device)
 
 
 def _to_tensor(array, device, fill):

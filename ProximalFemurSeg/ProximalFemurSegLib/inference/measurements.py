@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from ..resampling import coverage
+from ..resampling import coverage_mask
 from ..volume import Grid
 from .result import FemurRegion
 
@@ -45,6 +47,8 @@ def volume_row(side, structure: str, label, mask: np.ndarray, grid: Grid, incomp
     }
 
 
+# A slider asks for the same two borders again and again.
+@lru_cache(maxsize=2)
 def border_of(region: FemurRegion, grid: Grid) -> np.ndarray:
     """Voxels at which a structure is cut off.
 
@@ -58,18 +62,20 @@ def border_of(region: FemurRegion, grid: Grid) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        bool, of the region's shape: voxels on the border of the scan, or not well within the network's view.
+        bool, of the region's shape: voxels on the border of the scan, or not well within the network's view. Not to be
+        written to.
     """
     crop = grid.crop(region.start, region.stop)
     # A voxel well within the view has its neighbours in it, too: leave out one voxel of the image on every side.
     view = region.network_grid
     step = max(grid.spacing)
     shrink = [min(int(np.ceil(step / s)), (n - 1) // 2) for s, n in zip(view.spacing[::-1], view.shape)]
-    border = ~coverage(view.crop(shrink, np.subtract(view.shape, shrink)), crop).numpy()
+    border = ~coverage_mask(view.crop(shrink, np.subtract(view.shape, shrink)), crop)
     for axis, (first, last, size) in enumerate(zip(region.start, region.stop, grid.shape)):
         face = border.swapaxes(0, axis)
         if first == 0:
             face[0] = True
         if last == size:
             face[-1] = True
+    border.setflags(write=False)
     return border
