@@ -93,7 +93,8 @@ def score_curve(probability, truth) -> ScoreCurve:
         return histogram.curve()
     bone = np.sort(probability[truth])
     background = np.sort(probability[~truth])
-    scores, first = np.unique(bone, return_index=True)
+    first = np.flatnonzero(np.concatenate([[True], bone[1:] != bone[:-1]])[: len(bone)])
+    scores = bone[first]
     at_least = len(background) - np.searchsorted(background, scores, side="left")
     above = len(background) - np.searchsorted(background, scores, side="right")
     return ScoreCurve(
