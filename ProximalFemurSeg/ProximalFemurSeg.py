@@ -10,13 +10,6 @@ from typing import Annotated
 import qt
 import slicer
 import vtk
-from ProximalFemurSegLib import presenter
-from ProximalFemurSegLib.desktop import child_command, packages
-from ProximalFemurSegLib.desktop.adapter import DesktopAdapter
-from ProximalFemurSegLib.desktop.self_test import SelfTest
-from ProximalFemurSegLib.mrml.session import Session
-from ProximalFemurSegLib.running.child_process import ChildProcessRunner
-from ProximalFemurSegLib.running.runner import State
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -28,6 +21,14 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from ProximalFemurSegLib import presenter
+from ProximalFemurSegLib.desktop import child_command, packages
+from ProximalFemurSegLib.desktop.adapter import DesktopAdapter
+from ProximalFemurSegLib.desktop.self_test import SelfTest
+from ProximalFemurSegLib.mrml.session import Session
+from ProximalFemurSegLib.running.child_process import ChildProcessRunner
+from ProximalFemurSegLib.running.runner import State
 
 _POLL_MILLISECONDS = 100
 _SETTLE_MILLISECONDS = 250
@@ -122,6 +123,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNodeGuiTag = None
         self._networks = ()
         self._programmatic = False
+        self._observedSegmentation = None
 
     # Life of the panel
 
@@ -184,6 +186,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNodeGuiTag = None
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._parameterNode = None
+        self._observeSegmentation(None)
 
     def onReload(self):
         """Reload the library with the module: Slicer itself would only reload this file."""
@@ -237,6 +240,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._programmatic = False
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.logic.session.restore()
+        self._observeSegmentation(self._parameterNode.segmentation if self._parameterNode else None)
         self.refresh()
 
     # What the user does
@@ -280,7 +284,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSettle(self):
         self.logic.session.settle()
         self.onSurface()
-        self._showResults()
+        self.refresh()
 
     def onRenew(self):
         with slicer.util.tryWithErrorDisplay(_("No new segmentation could be made."), waitCursor=True):
@@ -299,7 +303,23 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onParameterNodeModified(self, caller=None, event=None):
         self.logic.session.restore()
+        self._observeSegmentation(self._parameterNode.segmentation)
         self.refresh()
+
+    def onSegmentationModified(self, caller=None, event=None):
+        # Somebody draws: the volumes follow when the brush has come to rest.
+        if not self.logic.session.live or not self.logic.session.live.moving:
+            self._settleTimer.start()
+
+    def _observeSegmentation(self, segmentation):
+        if segmentation is self._observedSegmentation:
+            return
+        event = slicer.vtkSegmentation.SourceRepresentationModified
+        if self._observedSegmentation:
+            self.removeObserver(self._observedSegmentation, event, self.onSegmentationModified)
+        if segmentation:
+            self.addObserver(segmentation, event, self.onSegmentationModified)
+        self._observedSegmentation = segmentation
 
     def _moveThreshold(self, threshold):
         with slicer.util.tryWithErrorDisplay(_("The threshold could not be set.")):

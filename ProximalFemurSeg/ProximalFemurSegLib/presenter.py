@@ -274,7 +274,8 @@ def result_table(measurements: Mapping) -> ResultTable:
 
 def result_summary(measurements: Mapping) -> str:
     """One line on how a result came about: network, device, time."""
-    parts = [str(measurements[key]) for key in ("network", "device") if measurements.get(key)]
+    parts = [_("Edited by hand")] if measurements.get("edited") else []
+    parts += [str(measurements[key]) for key in ("network", "device") if measurements.get(key)]
     total = (measurements.get("seconds") or {}).get("total")
     if total is not None:
         parts.append(_("{seconds:.1f} s").format(seconds=total))

@@ -15,6 +15,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: the module i
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
 from host.application import running  # noqa: E402
+
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
 from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402
@@ -208,8 +209,9 @@ def test_an_edited_segmentation_locks_the_threshold_until_a_new_one_is_asked_for
     drawn = mask(panel).astype(np.uint8)
     drawn[0, 0, 0] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, first, "trabecular_left", panel._parameterNode.inputVolume)
-    panel.refresh()
-    assert panel.ui.thresholdSlider.enabled is False
+    host.wait_for(lambda: not panel.ui.thresholdSlider.enabled)
+    assert rows(panel)[0][2] == f"{drawn.sum() * 3 / 1000:.1f} *", "the volume follows the brush; it touches the border"
+    assert panel.ui.resultNoteLabel.text.endswith("Edited by hand, unet3d-dilated-f16, CPU (stand-in)")
     assert panel.ui.renewButton.visible is True
     assert "edited by hand" in panel.ui.thresholdHintLabel.text
     panel.ui.renewButton.click()

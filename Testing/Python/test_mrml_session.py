@@ -13,6 +13,7 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
+
 from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.mrml import parameters as p
@@ -283,6 +284,38 @@ def test_the_threshold_leaves_an_edited_segmentation_alone_and_a_new_one_is_offe
     assert not session.panel_state().edited
     masks = masks_from_segmentation(second.segmentation, node)
     assert np.array_equal(masks["trabecular_left"].array, stand_in.ball_image().array > 70)
+
+
+def test_the_volumes_of_an_edited_segmentation_are_counted_anew(session):
+    volume = stand_in.ball_image()
+    choose(session, volume, modality="ct")
+    nodes = run(session)
+    drawn = draw(nodes, "cortical_left")
+    measured = session.measurements()
+    assert measured["edited"] is True
+    rows = {row["structure"]: row for row in measured["volumes"]}
+    assert rows["cortical bone"]["voxels"] == drawn.sum()
+    assert rows["whole bone"]["voxels"] == (volume.array > 40).sum() + 1
+    assert rows["whole bone"]["side"] == "left"
+    assert rows["cortical bone"]["incomplete"], "the drawn voxel lies in the corner of the image"
+    assert not rows["trabecular bone"]["incomplete"]
+    session.settle()
+    table = {row["structure"]: row for row in read_table(nodes.table)}
+    assert table["cortical bone"]["volume_mm3"] == pytest.approx(drawn.sum() * 3.0)
+    nodes.segmentation.GetSegmentation().AddEmptySegment("cyst", "Bone cyst")
+    assert [row["structure"] for row in session.measurements()["volumes"]].count("Bone cyst") == 1
+
+
+def test_a_result_is_not_shown_as_that_of_another_volume_on_the_same_grid(session):
+    first = choose(session, stand_in.ball_image())
+    run(session)
+    other = node_from_volume(stand_in.ball_image(name="fat image"), session._adapter.scene)
+    p.set_reference(session.parameter_node, p.INPUT, other)
+    session.restore()
+    assert session.live is None
+    p.set_reference(session.parameter_node, p.INPUT, first)
+    session.restore()
+    assert session.live is not None
 
 
 def test_a_cancelled_run_leaves_the_scene_as_it_was(adapter):

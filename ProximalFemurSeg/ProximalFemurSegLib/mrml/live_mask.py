@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import BadInputError
 from .adapter import Adapter
+from .edited_volumes import measure_segmentation
 from .probability_node import show_above
 from .result_nodes import (
     ResultNodes,
@@ -47,6 +48,7 @@ class LiveMask:
         self._adapter, self._postprocess, self._apply = adapter, postprocess, apply
         self.moving = False
         self._looked = (None, False)
+        self._counted = (None, [])
 
     @property
     def edited(self) -> bool:
@@ -97,8 +99,20 @@ class LiveMask:
         """The result for a threshold, as numbers only: the scene is left as it is."""
         return self._apply(self.probabilities, threshold, self._postprocess)
 
+    def measurements(self) -> dict:
+        """Of the masks as they are now: the program's own, or, once edited, counted anew (``edited`` is then True)."""
+        if self.edited:
+            when = content_time(self.nodes.segmentation)
+            if when != self._counted[0]:
+                self._counted = (when, measure_segmentation(self.nodes))
+            about = {name: getattr(self.probabilities, name) for name in ("network", "modality", "device")}
+            return {**about, "volumes": self._counted[1], "edited": True}
+        return self.result.measurements if self.result is not None else {}
+
     def settle(self) -> None:
-        """Bring surface and table up to the masks, which are the program's own from now on."""
+        """Bring surface and table up to the masks: the program's own from now on, or as somebody edited them."""
+        if self.edited:
+            write_measurements(self._adapter, self.nodes, self.measurements())
         if not self.moving:
             return
         update_surface(self.nodes.segmentation)

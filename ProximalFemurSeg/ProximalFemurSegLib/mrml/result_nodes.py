@@ -155,6 +155,11 @@ def overall_threshold(result) -> float:
     return float(result.threshold[result.probabilities.outer_role])
 
 
+def volume_of(segmentation):
+    """The volume on whose grid a segmentation lies, or None."""
+    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+
+
 def _reusable(input_node, previous) -> ResultNodes:
     """The nodes of an earlier result that may be written into."""
     if previous is None:
@@ -163,13 +168,9 @@ def _reusable(input_node, previous) -> ResultNodes:
     if segmentation is not None and segmentation.GetSegmentation().GetNumberOfSegments() == 0:
         # The user made an empty one for this.
         return ResultNodes(segmentation=segmentation)
-    if segmentation is None or is_edited(segmentation) or _volume_of(segmentation) is not input_node:
+    if segmentation is None or is_edited(segmentation) or volume_of(segmentation) is not input_node:
         return ResultNodes()
     return previous
-
-
-def _volume_of(segmentation):
-    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
 
 
 def _put_map(scene, input_node, node, array, name):

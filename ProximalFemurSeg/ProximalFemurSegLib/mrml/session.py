@@ -11,7 +11,7 @@ from ..running.runner import Job, Runner, State, Status
 from . import parameters as p
 from .adapter import Adapter
 from .live_mask import LiveMask
-from .result_nodes import ResultNodes, load_result, overall_threshold
+from .result_nodes import ResultNodes, load_result, overall_threshold, volume_of
 from .stored_probabilities import has_description, probabilities_from_nodes
 from .volume_node import volume_from_node
 
@@ -147,6 +147,9 @@ class Session:
         self.live = None
         if nodes.input is None or nodes.segmentation is None or not has_description(nodes.probability):
             return
+        if volume_of(nodes.segmentation) is not nodes.input:
+            # The user chose another volume, to segment that next.
+            return
         try:
             probabilities = probabilities_from_nodes(nodes.input, nodes.probability, nodes.endosteal)
         except ProximalFemurSegError:
@@ -197,7 +200,7 @@ class Session:
             # After a scene was opened: the masks are there, their numbers are made from the same maps.
             parameters = p.read_parameters(self.parameter_node)
             self.live.result = self.live.compute(parameters.threshold)
-        return self.live.result.measurements if self.live.result is not None else {}
+        return self.live.measurements()
 
     def panel_state(self, network: NetworkEntry | None = None) -> PanelState:
         """What a panel has to show."""
