@@ -15,6 +15,7 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
+
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml import parameters as p
 from ProximalFemurSegLib.mrml.headless import HeadlessSlicer, boot

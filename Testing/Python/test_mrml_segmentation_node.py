@@ -14,6 +14,7 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
+
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml.segmentation_node import (
     create_segmentation_node,

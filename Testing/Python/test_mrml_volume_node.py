@@ -15,6 +15,7 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
+
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml.hierarchy import place_beside
 from ProximalFemurSegLib.mrml.volume_node import grid_from_node, modality_of, node_from_volume, volume_from_node
