@@ -7,7 +7,6 @@ such as a full disk. Nothing heavy is imported before a command runs.
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 
@@ -50,10 +49,6 @@ class CommandGroup(click.Group):
             return _complain(f"Error: {error}", 2)
         except ProximalFemurSegError as error:
             return _complain(f"Error: {error}", 1)
-        except BrokenPipeError:
-            # Whoever read the output went away, as head does; Python must not complain about it at the end either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
 
 
 def _complain(sentence: str, status: int) -> int:
