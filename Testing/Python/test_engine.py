@@ -232,3 +232,26 @@ def test_a_gpu_that_does_not_work_is_left_alone_by_auto(monkeypatch):
 def test_an_unknown_precision_is_refused():
     with pytest.raises(BadInputError, match="int8"):
         Engine("cpu", "int8")
+
+
+def test_memory_decides_the_window_but_never_below_the_trained_one_at_first():
+    network = Intensity()
+    engine = Engine("cpu", "float32", memory_bytes=1000.0)
+    engine.predict(lambda d: network, torch.zeros(40, 32, 32), (16, 32, 32))
+    assert all(s[0] < 40 and s[1:] == (32, 32) for s in network.sizes) and len(network.sizes) > 1
+    network = Intensity()
+    Engine("cpu", "float32").predict(lambda d: network, torch.zeros(40, 32, 32), (16, 32, 32))
+    assert network.sizes == [(40, 32, 32)]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "size"),
+    [
+        ("unet3d-dilated", {"base_features": 16, "levels": 3}, (64, 256, 256)),
+        ("vnet", {"base_features": 16}, (64, 192, 192)),
+    ],
+)
+def test_the_papers_volumes_go_through_in_one_pass(architecture, options, size):
+    """60 slices of MR, padded to what the network takes, and one CT patch."""
+    engine = Engine("cpu", "bfloat16")
+    assert engine._budget_voxels(build_network(architecture, **options)) >= prod(size)

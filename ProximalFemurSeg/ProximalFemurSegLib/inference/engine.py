@@ -15,10 +15,13 @@ from .devices import choose_device, describe_device, fast_precision
 from .plan import plan_windows, sliding_plan
 from .windows import predict_windows
 
-# Peak bytes per voxel of a forward pass, over (features of the first layer x bytes of a value): measured 13 to 16 on
-# the V-Net, 8 to 12 on the 3D U-Nets.
-_MAPS_ALIVE = 16
-_CPU_MEMORY = 1.6e9
+# Feature maps of the first layer's width that are alive at the peak of a forward pass: measured 8 on the 3D U-Nets and
+# 16 on the V-Net, where normalisation and shortcuts keep copies.
+_MAPS_ALIVE, _MAPS_ALIVE_NORMALISED = 8, 16
+_NORMALISATIONS = (torch.nn.BatchNorm3d, torch.nn.InstanceNorm3d)
+# Large enough for whole MR scans and for the V-Net's own window; more would bring little, and a scan of 600 slices with
+# its maps has to stay under 3 GB.
+_CPU_MEMORY = 1.25e9
 _GPU_SHARE = 0.7
 _MEMORY_PHRASES = (
     "out of memory",
@@ -47,7 +50,7 @@ class Engine:
     precision : str
         ``auto`` (what is fast on the device), ``float32``, ``bfloat16`` or ``float16``.
     memory_bytes : float, optional
-        What one forward pass may take; by default 1.6 GB on a CPU and 70 % of what is free on a GPU.
+        What one forward pass may take; by default 1.25 GB on a CPU and 70 % of what is free on a GPU.
     say : callable, optional
         Gets one sentence for every fallback.
 
@@ -146,7 +149,9 @@ class Engine:
             if stride:
                 plan = sliding_plan(window, multiple, stride)
             else:
-                plan = plan_windows(image.shape, window, multiple, budget or self._budget_voxels(network))
+                # The window of the training is tried even where the estimate says that it is too large.
+                budget = budget or max(self._budget_voxels(network), prod(window or (1,)))
+                plan = plan_windows(image.shape, window, multiple, budget)
             room = int(self._budget_voxels(network) / prod(plan.window))
             batch = 1 if self.device.type == "cpu" else max(1, min(8, room))
             result = predict_windows(
@@ -197,9 +202,11 @@ class Engine:
             memory = _CPU_MEMORY
             if self.device.type == "cuda":
                 memory = _GPU_SHARE * torch.cuda.mem_get_info(self.device)[0]
-        first = next((m for m in _modules(network) if isinstance(m, torch.nn.Conv3d)), None)
-        features = first.out_channels if first is not None else 1
-        return memory / (_MAPS_ALIVE * features * (4 if self.precision == torch.float32 else 2))
+        modules = list(network.modules()) if isinstance(network, torch.nn.Module) else []
+        features = next((m.out_channels for m in modules if isinstance(m, torch.nn.Conv3d)), 1)
+        normalised = any(isinstance(m, _NORMALISATIONS) for m in modules)
+        maps = features * (_MAPS_ALIVE_NORMALISED if normalised else _MAPS_ALIVE)
+        return memory / (maps * (4 if self.precision == torch.float32 else 2))
 
     def _smaller(self, failed, image, trained):
         """The next budget in voxels, after memory ran out; None for a fresh start on the CPU."""
@@ -238,7 +245,3 @@ class Engine:
         self._say(f"The memory of {self.device} is too small: going on with the CPU, which is slower.")
         self.use_cpu()
         return work(self.array_device)
-
-
-def _modules(network):
-    return network.modules() if isinstance(network, torch.nn.Module) else ()
