@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -117,6 +121,23 @@ def test_one_version_everywhere():
     assert citation["version"] == ProximalFemurSegLib.__version__
     assert citation["license"] == "Apache-2.0"
     assert len(citation["references"]) == 5
+
+
+def test_wheel_holds_the_package_and_the_weights(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(MODULE, source / "ProximalFemurSeg", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = "import setuptools.build_meta as b; b.build_wheel(sys.argv[1])"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; {build}", str(tmp_path)], cwd=source, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    scripts = {name for name in files_of_module("*.py") if name.startswith("ProximalFemurSegLib/")}
+    models = {f"ProximalFemurSegLib/Models/{path.name}" for path in (MODULE / "Resources" / "Models").glob("*.*")}
+    assert packed == scripts | models
 
 
 def test_repository_stays_small():
