@@ -201,13 +201,32 @@ def status_text(status: Status) -> str:
     """One line about a run."""
     if status.state is State.RUNNING:
         left = status.progress.seconds_left
-        stage = _sentence(_(status.progress.stage)) if status.progress.stage else _("Running")
-        return f"{stage} \N{EM DASH} {time_left(left)}" if left is not None else f"{stage}..."
+        stage = stage_title(status.progress.stage)
+        # A step that is over has no time left; the next one is about to be told.
+        return f"{stage} \N{EM DASH} {time_left(left)}" if left else f"{stage}..."
     if status.state is State.CANCELLED:
         return _("Cancelled; nothing was changed.")
     if status.state is State.FAILED:
         return status.message
     return _("Done.") if status.state is State.DONE else ""
+
+
+def stage_title(stage: str) -> str:
+    """What a step of a run is called for the user.
+
+    Examples
+    --------
+    >>> stage_title("periosteal, left femur"), stage_title("writing the results"), stage_title("")
+    ('Network for the whole bone, left femur', 'Writing the results', 'Running')
+    """
+    role, comma, rest = stage.partition(",")
+    titles = {
+        "": _("Running"),
+        "bone": _("Network for the bone"),
+        "periosteal": _("Network for the whole bone"),
+        "endosteal": _("Network for the inside of the cortex"),
+    }
+    return titles[role] + comma + rest if role in titles else _sentence(_(stage))
 
 
 def time_left(seconds: float) -> str:

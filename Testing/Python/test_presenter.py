@@ -90,6 +90,11 @@ def test_how_a_run_ended(status, text):
     assert status_text(status) == text
 
 
+def test_a_step_that_is_over_has_no_time_left():
+    over = Status(State.RUNNING, Progress("bone, right femur", 4, 4, 0.0))
+    assert status_text(over) == "Network for the bone, right femur..."
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s left"), (0.2, "1 s left"), (59, "59 s left"), (60, "1 min 00 s left")]
 )
