@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from .signed_distance import transform
+
 _NOMINAL_HEAD_RADIUS = 24.0  # mm; lengths of the model scale with head_radius / this
 _THINNEST = 0.3  # mm
 
@@ -141,9 +143,13 @@ def slow_variation(points: torch.Tensor, seed: int, wavelengths: tuple[float, fl
     directions = rng.normal(size=(waves, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     numbers = 2.0 * np.pi / np.exp(rng.uniform(np.log(wavelengths[0]), np.log(wavelengths[1]), size=(waves, 1)))
-    vectors = torch.as_tensor(directions * numbers, dtype=points.dtype, device=points.device)
-    phases = torch.as_tensor(rng.uniform(0.0, 2.0 * np.pi, size=waves), dtype=points.dtype, device=points.device)
-    return torch.sin(points @ vectors.T + phases).sum(dim=-1) * float(np.sqrt(2.0 / waves))
+    phases = rng.uniform(0.0, 2.0 * np.pi, size=waves)
+    x, y, z = points.unbind(-1)
+    # Written out, not left to matrix multiplication: the same bytes whatever the number of threads.
+    total = torch.zeros_like(x)
+    for (a, b, c), phase in zip((directions * numbers).tolist(), phases.tolist()):
+        total = total + torch.sin(x * a + y * b + z * c + phase)
+    return total * float(np.sqrt(2.0 / waves))
 
 
 def cortical_thickness(
@@ -181,9 +187,7 @@ def cortical_thickness(
     def local(name):
         return axes @ (np.asarray(landmarks[name], dtype=np.float64) - origin) / scale
 
-    frame = torch.as_tensor(axes, dtype=points.dtype, device=points.device)
-    center = torch.as_tensor(origin, dtype=points.dtype, device=points.device)
-    q = ((points - center) @ frame.T) / scale
+    q = transform(points, origin, axes) / scale
     medial, anterior, proximal = q.unbind(-1)
 
     base, lesser, tip = local("neck_base"), local("lesser_trochanter"), local("greater_trochanter_tip")

@@ -11,6 +11,7 @@ from .body_shape import BodyShape
 from .cortex import slow_variation
 from .distance_grid import DistanceGrid
 from .femur_shape import ParametricFemur
+from .pelvic_organs import bowel_loops, pelvic_organs
 from .pelvis_shape import PelvisSolid
 from .scene_parameters import SceneParameters, draw_scene
 from .signed_distance import coordinates, ellipsoid, half_space, length, smooth_union, sphere, tapered_capsule, tube
@@ -265,73 +266,20 @@ class ParametricScene:
         ).clamped
 
     def _make_organs(self):
-        s, rng, k = self.parameters, self._rng, self.parameters.size
-        full = s.bladder
-        center = np.array([rng.normal(0, 4), 24.0 + 4.0 * full, 6.0 + 16.0 * full]) * k
-        semi = np.array([24.0 + 20.0 * full, 18.0 + 14.0 * full, 11.0 + 24.0 * full]) * k
-        box = np.stack([center - semi - 10, center + semi + 10])
-        self._add("bladder", self._tabulate(lambda p: ellipsoid(p, center, semi), box, 3.0, uneven=1.5), box)
-
-        path = np.array([[rng.normal(0, 6), -48, 66], [rng.normal(0, 8), -62, 40], [rng.normal(0, 4), -62, 14],
-                         [0, -50, -12], [0, -34, -34], [0, -36, -56]]) * k  # fmt: skip
-        wide = float(rng.uniform(11, 20))
-        girth = np.array([[0.9, 1.1], [1, 1.2], [1.1, 1.3], [1, 1.2], [0.7, 0.9], [0.6, 0.6]]) * wide * k
-        box = np.stack([path.min(axis=0) - 36, path.max(axis=0) + 36])
-        rectum = self._tabulate(lambda p: tube(p, path, girth, (0.0, 1.0, 0.0), 8.0), box, 3.0, uneven=1.5)
-        self._add("rectum", rectum, box)
-
-        if s.sex == "female":
-            tip, neck = np.array([rng.normal(0, 6), -2.0, 42.0 + 10 * full]) * k, np.array([0.0, -26.0, 6.0]) * k
-            solid = lambda p: tube(p, np.stack([neck + [0, 4, -40 * k], neck, tip]),  # noqa: E731
-                                   np.array([[7, 13], [12, 15], [19, 25]]) * k, (0.0, 1.0, -0.6), 6.0)  # fmt: skip
-            box = np.array([[-50, -70, -60], [50, 50, 90]]) * k
-        else:
-            big = float(rng.uniform(17, 25))
-            solid = lambda p: torch.minimum(  # noqa: E731
-                ellipsoid(p, np.array([0.0, -4.0, -16.0]) * k, np.array([1.25, 0.85, 1.0]) * big * k),
-                tube(p, np.array([[-26, -30, 8], [0, -26, 2], [26, -30, 8]]) * k, np.full((3, 2), 6.5) * k, (0, 1, 0)),
-            )
-            box = np.array([[-50, -60, -60], [50, 40, 40]]) * k
-        self._add("organ", self._tabulate(solid, box, 3.0, uneven=1.0), box)
-
-        # Bowel: loops that wander through the cavity, some with gas floating in front.
-        loops, gas = [], []
-        for _ in range(int(rng.integers(26, 40))):
-            z = rng.uniform(12.0, 178.0)
-            room = np.array([72.0, 46.0]) * (1.0 if z > 60 else 0.45 + 0.55 * z / 60)
-            start = np.array([rng.uniform(-1, 1) * room[0], 16.0 + rng.uniform(-0.7, 1) * room[1] * 0.9, z]) * k
-            nodes, step = [start], rng.normal(size=3)
-            for _ in range(3):
-                step = 0.6 * step / np.linalg.norm(step) + 0.6 * rng.normal(size=3) / np.sqrt(3)
-                nodes.append(nodes[-1] + step / np.linalg.norm(step) * 26.0 * k)
-            radius = rng.uniform(10.0, 20.0) * k
-            girth = np.exp(rng.normal(0.0, 0.12, size=(4, 1))) * radius * np.array([[1.0, 1.1]])
-            loops.append((np.stack(nodes), girth))
-            gas.append(rng.random() < s.bowel_gas)
-
-        def all_loops(points, chosen=None):
-            distance = torch.full(points.shape[:-1], 60.0, dtype=points.dtype, device=points.device)
-            for number, (nodes, girth) in enumerate(loops):
-                if chosen is not None and not chosen[number]:
-                    continue
-                near = sphere(points, nodes.mean(axis=0), 26.0 * 1.6 * k + girth.max()) < distance
-                index = near.nonzero()[:, 0]
-                if len(index):
-                    part = tube(points[index], nodes, girth, (0.0, 1.0, 0.0), 6.0)
-                    distance[index] = torch.minimum(distance[index], part)
-            return distance
-
-        box = self._cavity_bounds
-        self._add("bowel", self._tabulate(all_loops, box, 3.0, band=5.0), box)
-        if any(gas):
-            filled = self._tabulate(lambda p: all_loops(p, gas), box, 3.0, band=5.0)
+        for organ in pelvic_organs(self.parameters, self._rng):
+            self._add(organ.kind, self._tabulate(organ.distance, organ.bounds, 3.0, organ.uneven), organ.bounds)
+        loops = bowel_loops(self.parameters, self._rng, self._cavity_bounds)
+        self._add("bowel", self._tabulate(loops.distance, loops.bounds, 3.0, band=5.0), loops.bounds)
+        if any(loops.gas):
+            filled = self._tabulate(loops.gas_distance, loops.bounds, 3.0, band=5.0)
+            rise = 9.0 * self.parameters.size
 
             def floating(points):
                 # Gas rises to the front of a lumen: the loop moved forward leaves the rear part out.
-                behind = points - points.new_tensor([0.0, 9.0 * k, 0.0])
+                behind = points - points.new_tensor([0.0, rise, 0.0])
                 return torch.maximum(filled(points) + 3.0, filled(behind) - 1.0)
 
-            self._add("gas", floating, box)
+            self._add("gas", floating, loops.bounds)
 
     # ------------------------------------------------------------------ asking
 
