@@ -37,13 +37,13 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):
     def _set_text(self, text):
         self.setTitle(text)
 
-    def _fold(self):
+    def fold(self):
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
             child.setVisible(not self.collapsed)
         self.contentsCollapsed.emit(self.collapsed)
 
     text = QtCore.Property(str, _get_text, _set_text)
-    collapsed = _stored(bool, "collapsed", False, _fold)
+    collapsed = _stored(bool, "collapsed", False, fold)
 
 
 class ctkSliderWidget(QtWidgets.QWidget):

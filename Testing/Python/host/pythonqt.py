@@ -117,6 +117,10 @@ class UiLoader(QtUiTools.QUiLoader):
         widget.scene_receivers = [widget.findChild(QtCore.QObject, name) for name in receivers]
         for class_element in root.iter("widget"):
             self._check_properties(widget, class_element)
+        for child in widget.findChildren(QtWidgets.QWidget):
+            if hasattr(child, "fold"):
+                # The file says "collapsed" before the section has any content.
+                child.fold()
         return widget
 
     @staticmethod
