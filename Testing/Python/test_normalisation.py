@@ -40,6 +40,8 @@ def test_what_lies_outside_is_minus_one_and_has_no_say(kind):
 
 def test_a_constant_image_and_an_empty_view_give_numbers():
     assert torch.isfinite(normalise(torch.full((2, 2, 2), 7.0), "mr-percentile")).all()
+    nearly = torch.full((4, 4, 4), 100.0) + 1e-5 * torch.rand(4, 4, 4)
+    assert (normalise(nearly, "mr-percentile") + 1).abs().max() < 0.01
     nothing = torch.zeros(2, 2, 2, dtype=torch.bool)
     assert (normalise(torch.ones(2, 2, 2), "mr-percentile", nothing) == -1).all()
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import simple_hips as hips
 import torch
+from skimage.filters import threshold_otsu
+
 from ProximalFemurSegLib.errors import BadInputError, CancelledError
 from ProximalFemurSegLib.inference import apply_threshold, predict_probabilities, segment
 from ProximalFemurSegLib.orientation import Reorientation
 from ProximalFemurSegLib.volume import Grid, Volume
-from skimage.filters import threshold_otsu
 
 ALL_48 = [Reorientation(o, f) for o in permutations(range(3)) for f in product((False, True), repeat=3)]
 LPS = np.diag([-1.0, -1.0, 1.0])
@@ -66,11 +67,11 @@ def test_all_array_orders_give_the_same_bits(modality, grid, changes):
 @pytest.mark.parametrize(
     ("grid", "bone", "marrow"),
     [
-        (hips.centred((110, 80, 160), (2, 2, 2), LPS), 0.99, 0.985),
-        (hips.centred((60, 180, 260), (1.2, 1.3, 4), LPS), 0.985, 0.975),
-        (hips.centred((90, 110, 120), (3, 2.5, 3), hips.rotation((1, 0.4, 0.2), 15)), 0.985, 0.975),
-        (hips.centred((90, 110, 120), (3, 2.5, 3), hips.rotation((1, 0.4, 0.2), 40)), 0.98, 0.96),
-        (hips.centred((110, 90, 110), (3, 3, 3), hips.rotation((0.1, 0.4, 1), 100)), 0.98, 0.97),
+        (hips.centred((80, 50, 125), (2.5, 2.4, 2.3), LPS), 0.985, 0.975),
+        (hips.centred((45, 80, 200), (1.5, 1.5, 5), LPS), 0.98, 0.97),
+        (hips.centred((70, 80, 110), (3.2, 3, 3.4), hips.rotation((1, 0.4, 0.2), 15)), 0.98, 0.97),
+        (hips.centred((80, 90, 110), (3.2, 3, 3.4), hips.rotation((1, 0.4, 0.2), 40)), 0.975, 0.95),
+        (hips.centred((80, 90, 80), (3.4, 3.4, 3.4), hips.rotation((0.1, 0.4, 1), 100)), 0.975, 0.96),
     ],
     ids=["isotropic", "thick slices", "tilted", "oblique", "turned in the plane"],
 )
@@ -275,11 +276,11 @@ def test_only_the_largest_component_is_kept_unless_told_otherwise():
 
 
 def test_volumes_are_right_and_whole():
-    grid = hips.centred((150, 80, 180), (1.9, 2.0, 2.1), LPS, (0, 0, -30))
+    grid = hips.centred((95, 50, 125), (2.5, 2.4, 2.3), LPS, (0, 0, -30))
     result = run(hips.hip_image(grid, shaft_length=60))
     rows = {(r["side"], r["structure"]): r for r in result.measurements["volumes"]}
     assert len(rows) == 6 and not any(r["incomplete"] for r in rows.values())
-    fine = hips.centred((260, 170, 200), (0.8, 0.8, 0.8), LPS, hips.HEADS["left"] + (-20, 0, -60))
+    fine = hips.centred((150, 80, 110), (1.3, 1.3, 1.3), LPS, hips.HEADS["left"] + (-20, 0, -50))
     exact = hips.truth(fine, ("left",), shaft_length=60).sum() * fine.voxel_volume_mm3
     marrow = hips.truth(fine, ("left",), depth=hips.ENDOSTEAL_DEPTH, shaft_length=60).sum() * fine.voxel_volume_mm3
     for side in ("left", "right"):
@@ -428,3 +429,58 @@ def test_what_the_reader_of_the_file_said_is_passed_on():
     volume = hips.hip_image(grid, modality="MR")
     volume.metadata["messages"] = ["The file has two names."]
     assert run(volume).messages[0] == "The file has two names."
+
+
+@pytest.mark.parametrize("fooled", [False, True])
+def test_an_mr_network_searches_by_itself_where_the_locator_finds_nothing_or_the_wrong_thing(fooled):
+    grid = hips.centred((60, 36, 70), (4, 4, 4), LPS)
+    volume = hips.hip_image(grid, modality="MR")
+    if fooled:
+
+        class Misled(hips.Level):
+            """Finds one femur, between the thighs."""
+
+            def forward(self, x):
+                logits = super().forward(x)
+                logits[:, 0], logits[:, 1:] = 9, 0
+                logits[:, 1, 8:20, 14:22, 31:39] = 20
+                return logits
+
+        locator = Misled(0.0, classes=3)
+    else:
+        locator = hips.Level(99.0, classes=3)
+    result = run(volume, models=hips.fake_models(locator=locator))
+    assert any("searched" in m for m in result.messages)
+    assert result.sides == {1: ("trabecular bone", "left"), 11: ("trabecular bone", "right")}
+    assert hips.dice(result.labels.array > 0, hips.truth(grid)) > 0.93
+    assert hips.dice(result.labels.array == 1, hips.truth(grid, ("left",))) > 0.93
+    if not fooled:
+        right = run(volume, models=hips.fake_models(locator=locator), side="right")
+        assert right.sides == {1: ("trabecular bone", "right")}
+
+
+def test_an_mr_without_a_femur_gives_an_empty_mask_and_says_so():
+    grid = hips.centred((40, 40, 80), (6, 6, 6))
+    array = np.random.default_rng(0).gamma(3.0, size=grid.shape).astype(np.float32)
+    models = hips.fake_models(locator=hips.Level(99.0, classes=3), bone=hips.Level(5.0))
+    result = run(Volume(array, grid, "abdomen", metadata={"modality": "MR"}), models=models)
+    assert not result.labels.array.any() and any("No femur was found" in m for m in result.messages)
+    with pytest.raises(BadInputError, match="No femur was found in 'abdomen'"):
+        run(Volume(array, grid, "abdomen", metadata={"modality": "MR"}), models=models, side="left")
+
+
+def test_what_only_looked_like_a_second_femur_is_left_out():
+    grid = hips.centred((60, 50, 90), (4, 4, 4), LPS)
+    volume = hips.hip_image(grid, ("left",))
+
+    class Eager(hips.Level):
+        """Finds a second femur where there is none."""
+
+        def forward(self, x):
+            logits = super().forward(x)
+            logits[:, 1:, 20:30, 20:26, 10:15] = 12
+            return logits
+
+    result = run(volume, models=hips.fake_models(locator=Eager(hips.ct_value(450), classes=3)))
+    assert result.sides == {1: ("trabecular bone", "left"), 2: ("cortical bone", "left")}
+    assert any("right femur turned out to be none" in m for m in result.messages)

@@ -37,8 +37,9 @@ def normalise(image, kind: str, inside=None, outside: float = -1.0):
     elif kind == "mr-percentile":
         known = image.flatten() if inside is None else image[inside]
         low, high = percentiles(known, MR_PERCENTILES) if known.numel() else (0.0, 0.0)
-        # A scan of one value has no contrast to stretch.
-        result = ((image - low) * (2 / max(high - low, 1e-6)) - 1).clamp(-1.5, 2.0)
+        # A view of one value has no contrast, and rounding is none to stretch.
+        contrast = max(high - low, 1e-4 * max(abs(low), abs(high)), 1e-6)
+        result = ((image - low) * (2 / contrast) - 1).clamp(-1.5, 2.0)
     else:
         raise ValueError(f"There is no normalisation '{kind}'; choose 'ct-window' or 'mr-percentile'.")
     if inside is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..errors import BadInputError, CancelledError
 from ..resampling import coverage, footprint, resample
 from ..volume import Grid, Volume
 from .frames import CanonicalImage, canonical_image, extent, network_directions, network_grid
+from .locate import find_femora, locate_femora
 from .modality import detect_modality
 from .normalisation import normalisation_for, normalise
 from .result import FemurRegion, Probabilities, empty_array
@@ -29,13 +30,14 @@ _AIR_HU = -1000.0
 
 @dataclass(frozen=True, eq=False)
 class _Hip:
-    """One femur to segment: its side, if known, and the box to look at, in mm along ``directions``."""
+    """Where to look for a femur: its side, if known, a box in mm along ``directions``, and its voxels, if known."""
 
     side: str | None
     directions: np.ndarray
     low: np.ndarray
     high: np.ndarray
     points: np.ndarray | None = None
+    other: np.ndarray | None = None  # the voxels of the other femur that is segmented, too
 
 
 def predict_probabilities(
@@ -124,6 +126,16 @@ class _Found:
     def bone_mm3(self) -> float:
         return float(self.bone.sum()) * self.grid.voxel_volume_mm3
 
+    def around(self, points, margin_mm: float) -> _Found:
+        """The part that holds some points."""
+        voxels = self.grid.ras_to_ijk(points)[:, ::-1]
+        margin = margin_mm / np.asarray(self.grid.spacing[::-1])
+        start = np.clip(np.floor(voxels.min(axis=0) - margin), 0, None).astype(int)
+        stop = np.clip(np.ceil(voxels.max(axis=0) + margin) + 1, None, self.grid.shape).astype(int)
+        part = tuple(slice(a, b) for a, b in zip(start, stop))
+        maps = {role: values[part] for role, values in self.maps.items()}
+        return _Found(maps, self.grid.crop(start, stop), self.inside[part], self.bone[part])
+
 
 class _Run:
     """One image on its way through the networks."""
@@ -174,19 +186,12 @@ class _Run:
             for stage in self.preset.stages
         }
         views = {role: self.image.change.apply(m.array) for role, m in maps.items()}
-        regions, none = [], []
-        for hip in hips:
-            found = self._segment_hip(hip, stride)
-            if side == "auto" and len(hips) > 1 and found.bone_mm3 < _LEAST_BONE_MM3:
-                none.append(hip.side)
-                continue
-            start, stop = self._box(hip, found.grid, [other for other in hips if other is not hip])
+        regions = []
+        for hip, found in self._segment_all(hips, side, stride):
+            start, stop = self._box(hip, found.grid)
             with self._timed("resampling"):
                 self._paint(found, start, stop, views)
             regions.append(self._region(self._side_of(hip, found), found.grid, start, stop))
-        if not regions:
-            raise BadInputError(f"No femur was found in {self.name}; check its orientation and modality.")
-        self.messages.extend(f"What looked like a {s} femur turned out to be none and was left out." for s in none)
         self.seconds["networks"] = self.engine.seconds
         self.seconds["total"] = time.perf_counter() - started
         stages = self.preset.stages
@@ -217,41 +222,42 @@ class _Run:
             return [_Hip(None if side == "auto" else side, directions, low, high)]
         if slices == "central":
             self.messages.append("The central slices are only meant for a view of one hip: all slices were used.")
-        return [
-            self._around(femur, directions, frame, low, high)
-            for femur in self._find(side, one_hip, low @ directions, high @ directions)
-        ]
+        found = self._locate()
+        if not found and frame.canonical_side is None:
+            return []
+        if not found and one_hip and side in ("left", "right"):
+            # A view as narrow as this is already what the crop would be.
+            self.messages.append(f"The whole image is taken as a view of the {side} hip, as asked.")
+            return [_Hip(side, directions, low, high, np.array([low, high]) @ directions)]
+        femora = self._choose(found, side)
+        return _side_by_side([self._around(femur, directions, frame, low, high) for femur in femora])
 
     def _is_one_hip(self) -> bool:
         coronal = network_directions(self.image.grid, "AIL")
         low, high = extent(self.image.grid.corners(), coronal)
         return bool(((high - low)[1:] <= ONE_HIP_MM).all())
 
-    def _find(self, side, one_hip, low, high) -> list[Femur]:
-        from .locate import locate_femora
-
+    def _locate(self) -> list[Femur]:
         with self._timed("finding the femora"):
-            stage = self.models.find_preset("locator").stages[0]
-            found = locate_femora(
+            return locate_femora(
                 self.image,
-                stage,
+                self.models.find_preset("locator").stages[0],
                 self.modality,
                 self.engine,
                 self.models.load_network,
                 self._progress("finding the femora"),
                 self._cancelled,
             )
-        if not found and one_hip and side in ("left", "right"):
-            # A view as narrow as this is already what the crop would be.
-            self.messages.append(f"The whole image is taken as a view of the {side} hip, as asked.")
-            return [Femur(side, False, np.array([low, high]))]
+
+    def _choose(self, found, side) -> list[Femur]:
         femora, said = choose_sides(found, side, self.name)
         self.messages.extend(said)
         return femora
 
     def _around(self, femur: Femur, directions, frame, low, high) -> _Hip:
         """The box around a femur, within the scan along the slices; across them it may reach beyond the scan."""
-        least, most = extent(femur.points, directions)
+        # A few voxels that the locator has wrong are not to move the box.
+        least, most = np.percentile(femur.points @ directions.T, (1, 99), axis=0)
         axis = int(np.abs(directions[:, 2]).argmax())
         if most[axis] - least[axis] > PROXIMAL_MM:
             self.messages.append(f"Of the {femur.side} femur only the upper {PROXIMAL_MM:.0f} mm were segmented.")
@@ -268,6 +274,39 @@ class _Run:
         return _Hip(femur.side, directions, least, most, femur.points)
 
     # One hip through the stages.
+
+    def _segment_all(self, hips, side, stride) -> list[tuple[_Hip, _Found]]:
+        results = [(hip, self._segment_hip(hip, stride)) for hip in hips]
+        bones = [(hip, found) for hip, found in results if found.bone_mm3 >= _LEAST_BONE_MM3]
+        knows_sides = self.preset.stages[0].preprocessing.canonical_side is not None
+        if not bones and not knows_sides and all(hip.points is not None for hip in hips):
+            self.messages.append("No femur was found at a glance: the whole image was searched, which takes longer.")
+            return self._search(side, stride)
+        if side != "auto" or not bones:
+            return results
+        for hip, found in results:
+            if found.bone_mm3 < _LEAST_BONE_MM3:
+                self.messages.append(f"What looked like a {hip.side} femur turned out to be none and was left out.")
+        return [(replace(hip, other=None) if len(bones) == 1 else hip, found) for hip, found in bones]
+
+    def _search(self, side, stride) -> list[tuple[_Hip, _Found]]:
+        """Let a network that knows no sides find the femora by itself."""
+        stage = self.preset.stages[0]
+        directions = network_directions(self.image.grid, stage.preprocessing.orientation)
+        everywhere = _Hip(None, directions, *extent(self.image.grid.corners(), directions))
+        found = self._segment_hip(everywhere, stride)
+        half = found.maps[stage.role].cpu().numpy() / 2
+        femora = find_femora(np.stack([half, half]), found.grid)
+        if not femora and side == "auto":
+            self.messages.append("No femur was found: there is a probability map, but hardly any bone in it.")
+            return [(everywhere, found)]
+        results = []
+        for femur in self._choose(femora, side):
+            part = found.around(femur.points, _MARGIN_ACROSS_MM)
+            bone = self._outer_mask(stage, part.maps[stage.role], part.inside)
+            hip = replace(everywhere, side=femur.side, points=femur.points)
+            results.append((hip, replace(part, bone=bone)))
+        return list(zip(_side_by_side([hip for hip, _ in results]), [found for _, found in results]))
 
     def _segment_hip(self, hip: _Hip, stride) -> _Found:
         frame = self.preset.stages[0].preprocessing
@@ -316,7 +355,7 @@ class _Run:
         return torch.from_numpy(fill_holes(largest_component(mask))).to(probability.device)
 
     def _side_of(self, hip: _Hip, found: _Found) -> str | None:
-        if hip.points is not None:
+        if hip.points is not None or not found.bone.any():
             return hip.side
         voxels = np.argwhere(found.bone.cpu().numpy())[:, ::-1]
         points = found.grid.ijk_to_ras(voxels)
@@ -329,15 +368,15 @@ class _Run:
 
     # Back on the image's grid.
 
-    def _box(self, hip: _Hip, grid: Grid, others):
+    def _box(self, hip: _Hip, grid: Grid):
         """(start, stop) in the canonical image; cut half-way to the other femur."""
         start, stop = footprint(self.image.grid, grid)
-        for other in others:
-            left, right = (hip, other) if hip.side == "left" else (other, hip)
+        if hip.other is not None:
+            left, right = (hip.points, hip.other) if hip.side == "left" else (hip.other, hip.points)
             # The last axis of the canonical image runs to the patient's left.
-            ends = [self.image.grid.ras_to_ijk(h.points)[:, 0] for h in (left, right)]
-            middle = int(np.ceil((ends[0].min() + ends[1].max()) / 2))
-            if hip is left:
+            left, right = (self.image.grid.ras_to_ijk(points)[:, 0] for points in (left, right))
+            middle = int(np.ceil((left.min() + right.max()) / 2))
+            if hip.side == "left":
                 start[2] = np.clip(middle, start[2], stop[2] - 1)
             else:
                 stop[2] = np.clip(middle, start[2] + 1, stop[2])
@@ -388,6 +427,13 @@ class _Run:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _side_by_side(hips: list[_Hip]) -> list[_Hip]:
+    """Tell each of two hips where the other one is."""
+    if len(hips) != 2:
+        return hips
+    return [replace(hip, other=other.points) for hip, other in zip(hips, reversed(hips))]
 
 
 def _spread(found: _Found, role: str, target: Grid, device):
