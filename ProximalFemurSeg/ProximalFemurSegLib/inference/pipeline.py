@@ -26,6 +26,7 @@ _MARGIN_ALONG_MM, _MARGIN_ACROSS_MM = 20.0, 12.0
 _LEAST_BONE_MM3 = 2000.0
 DEFAULT_THRESHOLD = 0.5
 _AIR_HU = -1000.0
+_SEARCH_SPACING_MM = (4.0, 4.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ class _Found:
     maps: dict
     grid: Grid
     inside: object
-    bone: object
+    bone: object = None
 
     @property
     def bone_mm3(self) -> float:
@@ -134,7 +135,7 @@ class _Found:
         stop = np.clip(np.ceil(voxels.max(axis=0) + margin) + 1, None, self.grid.shape).astype(int)
         part = tuple(slice(a, b) for a, b in zip(start, stop))
         maps = {role: values[part] for role, values in self.maps.items()}
-        return _Found(maps, self.grid.crop(start, stop), self.inside[part], self.bone[part])
+        return _Found(maps, self.grid.crop(start, stop), self.inside[part])
 
 
 class _Run:
@@ -294,9 +295,10 @@ class _Run:
         stage = self.preset.stages[0]
         directions = network_directions(self.image.grid, stage.preprocessing.orientation)
         everywhere = _Hip(None, directions, *extent(self.image.grid.corners(), directions))
-        found = self._segment_hip(everywhere, stride)
-        half = found.maps[stage.role].cpu().numpy() / 2
-        femora = find_femora(np.stack([half, half]), found.grid)
+        found = self._segment_hip(everywhere, stride, find_bone=False)
+        coarse = network_grid(found.grid, directions, _SEARCH_SPACING_MM, everywhere.low, everywhere.high)
+        half = resample(found.maps[stage.role], found.grid, coarse, device="cpu").numpy() / 2
+        femora = find_femora(np.broadcast_to(half, (2, *half.shape)), coarse)
         if not femora and side == "auto":
             self.messages.append("No femur was found: there is a probability map, but hardly any bone in it.")
             return [(everywhere, found)]
@@ -308,7 +310,7 @@ class _Run:
             results.append((hip, replace(part, bone=bone)))
         return list(zip(_side_by_side([hip for hip, _ in results]), [found for _, found in results]))
 
-    def _segment_hip(self, hip: _Hip, stride) -> _Found:
+    def _segment_hip(self, hip: _Hip, stride, find_bone=True) -> _Found:
         frame = self.preset.stages[0].preprocessing
         grid = network_grid(self.image.grid, hip.directions, frame.spacing_mm, hip.low, hip.high)
         with self._timed("resampling"):
@@ -316,7 +318,7 @@ class _Run:
         maps, bone = {}, None
         for stage in self.preset.stages:
             frame = stage.preprocessing
-            seen = image if bone is None or not frame.blank_outside else image.masked_fill(~bone, frame.outside)
+            seen = image.masked_fill(~bone.to(image.device), frame.outside) if frame.blank_outside else image
             mirror = frame.canonical_side is not None and hip.side not in (None, frame.canonical_side)
             probability = self.engine.predict(
                 lambda device, stage=stage: self.models.load_network(stage, device),
@@ -328,13 +330,13 @@ class _Run:
                 self._cancelled,
             )[0]
             probability = probability.flip(2) if mirror else probability
-            if bone is None:
-                bone = self._outer_mask(stage, probability, inside)
-            else:
+            image, inside = (t.to(probability.device) for t in (image, inside))
+            if maps:
                 # Marrow lies within the bone, whatever the second network says.
                 probability = probability.minimum(maps[self.preset.stages[0].role].to(probability.device))
+            elif find_bone:
+                bone = self._outer_mask(stage, probability, inside)
             maps[stage.role] = probability
-            image, inside, bone = (t.to(probability.device) for t in (image, inside, bone))
         return _Found(maps, grid, inside, bone)
 
     def _prepare(self, grid: Grid, frame, device):
@@ -355,7 +357,7 @@ class _Run:
         return torch.from_numpy(fill_holes(largest_component(mask))).to(probability.device)
 
     def _side_of(self, hip: _Hip, found: _Found) -> str | None:
-        if hip.points is not None or not found.bone.any():
+        if hip.points is not None or found.bone is None or not found.bone.any():
             return hip.side
         voxels = np.argwhere(found.bone.cpu().numpy())[:, ::-1]
         points = found.grid.ijk_to_ras(voxels)
