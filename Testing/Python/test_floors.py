@@ -56,6 +56,6 @@ def test_lint_notices_an_import_that_points_up(tmp_path, monkeypatch):
         f"from {cli.__name__} import lint_imports; "
         f"sys.exit(lint_imports(config_filename={str(ROOT / 'pyproject.toml')!r}, no_cache=True))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=tmp_path)
     assert run.returncode != 0
     assert "ProximalFemurSegLib.volume -> ProximalFemurSegLib.cli" in run.stdout
