@@ -165,10 +165,9 @@ def _bone(result, number: int, region) -> Bone:
     first = number * _SECOND_FEMUR
     outer = cut(result.labels, np.isin(labels, (first + 1, first + 2)))
     inner = cut(result.labels, labels == first + 1) if result.endosteal_probability is not None else None
-    lines = [
-        f"{row['structure']} {row['volume_cm3']:.1f} cm3" + (" (incomplete)" if row["incomplete"] else "")
-        for row in result.measurements["volumes"]
-        if row["side"] == region.side
-    ]
+    rows = [row for row in result.measurements["volumes"] if row["side"] == region.side]
+    lines = [f"{row['structure']} {row['volume_cm3']:.1f} cm3" for row in rows]
+    if any(row["incomplete"] for row in rows):
+        lines.append("(incomplete)")
     title = f"{region.side.capitalize()} femur" if region.side else "Femur"
     return Bone(title, outer, inner, cut(result.probability), lines)
