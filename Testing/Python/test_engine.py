@@ -247,7 +247,7 @@ def test_memory_decides_the_window_but_never_below_the_trained_one_at_first():
 @pytest.mark.parametrize(
     ("architecture", "options", "size"),
     [
-        ("unet3d-dilated", {"base_features": 16, "levels": 3}, (64, 256, 256)),
+        ("unet3d-dilated", {"base_features": 16, "levels": 3, "norm": "batch"}, (64, 256, 256)),
         ("vnet", {"base_features": 16}, (64, 192, 192)),
     ],
 )

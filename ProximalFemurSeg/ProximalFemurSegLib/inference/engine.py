@@ -15,10 +15,8 @@ from .devices import choose_device, describe_device, fast_precision
 from .plan import plan_windows, sliding_plan
 from .windows import predict_windows
 
-# Feature maps of the first layer's width that are alive at the peak of a forward pass: measured 8 on the 3D U-Nets and
-# 16 on the V-Net, where normalisation and shortcuts keep copies.
-_MAPS_ALIVE, _MAPS_ALIVE_NORMALISED = 8, 16
-_NORMALISATIONS = (torch.nn.BatchNorm3d, torch.nn.InstanceNorm3d)
+# Feature maps of the first layer's width that are alive at the peak of a forward pass, measured; shortcuts keep copies.
+_MAPS_ALIVE, _MAPS_ALIVE_VNET = 9, 12
 # Large enough for whole MR scans and for the V-Net's own window; more would bring little, and a scan of 600 slices with
 # its maps has to stay under 3 GB.
 _CPU_MEMORY = 1.25e9
@@ -204,9 +202,8 @@ class Engine:
                 memory = _GPU_SHARE * torch.cuda.mem_get_info(self.device)[0]
         modules = list(network.modules()) if isinstance(network, torch.nn.Module) else []
         features = next((m.out_channels for m in modules if isinstance(m, torch.nn.Conv3d)), 1)
-        normalised = any(isinstance(m, _NORMALISATIONS) for m in modules)
-        maps = features * (_MAPS_ALIVE_NORMALISED if normalised else _MAPS_ALIVE)
-        return memory / (maps * (4 if self.precision == torch.float32 else 2))
+        alive = _MAPS_ALIVE_VNET if getattr(network, "name", "") == "vnet" else _MAPS_ALIVE
+        return memory / (alive * features * (4 if self.precision == torch.float32 else 2))
 
     def _smaller(self, failed, image, trained):
         """The next budget in voxels, after memory ran out; None for a fresh start on the CPU."""
