@@ -14,7 +14,17 @@ from .femur_shape import ParametricFemur
 from .pelvic_organs import bowel_loops, pelvic_organs
 from .pelvis_shape import PelvisSolid
 from .scene_parameters import SceneParameters, draw_scene
-from .signed_distance import coordinates, ellipsoid, half_space, length, smooth_union, sphere, tapered_capsule, tube
+from .signed_distance import (
+    coordinates,
+    ellipsoid,
+    half_space,
+    length,
+    smooth_intersection,
+    smooth_union,
+    sphere,
+    tapered_capsule,
+    tube,
+)
 from .tissues import Tissue
 
 _CELL = 4.0  # mm, edge of the cells that are looked up where they hold one tissue only
@@ -416,7 +426,7 @@ class ParametricScene:
         stop = 0.92 * femur.cuts["neck_end"]
         beside = sphere(points, femur.center, femur.head_radius + 0.9 * femur.cuts["neck_end"])
         sleeve = torch.maximum(torch.maximum(along - stop, 1.0 - opening), beside)
-        paint.lay(torch.maximum(distance - 4.6, sleeve), Tissue.TENDON)
+        paint.lay(smooth_intersection(distance - 4.6, sleeve, 6.0), Tissue.TENDON)
         paint.lay(torch.maximum(distance - 1.6, sleeve), Tissue.FAT)
         paint.lay(torch.maximum(distance - 0.7, sleeve), Tissue.JOINT_FLUID)
         inside = torch.maximum(distance - s.joint_space, opening - 3.0)
