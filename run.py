@@ -87,7 +87,8 @@ def quietly(command: list, **variables: str) -> subprocess.CompletedProcess:
 
 
 def pip_install(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    options = ["--disable-pip-version-check", "--no-input", "--quiet"]
+    # Python compiles what it imports; compiling all of torch beforehand takes longer than installing it.
+    options = ["--disable-pip-version-check", "--no-compile", "--no-input", "--quiet"]
     return quietly([PYTHON, "-m", "pip", "install", *options, *arguments], **variables)
 
 
@@ -188,14 +189,14 @@ def install(extra: str) -> None:
     STAMP.write_text(json.dumps({"checkout": wanted, "root": str(ROOT), "extras": extras}))
 
 
-def replace_process(command: list) -> int:
+def replace_process(command: list, **defaults: str) -> int:
     """Hand over to the program, so that signals and the exit status are its own."""
-    command = [str(part) for part in command]
+    command, variables = [str(part) for part in command], {**defaults, **environment()}
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name == "nt":
-        return subprocess.call(command, env=environment())
-    os.execve(command[0], command, environment())
+        return subprocess.call(command, env=variables)
+    os.execve(command[0], command, variables)
 
 
 def main(arguments: list) -> int:
@@ -210,7 +211,8 @@ def main(arguments: list) -> int:
         if not apt_install(DRAWING_LIBRARIES):
             say(f"Tests that draw are skipped where the system lacks one of: {' '.join(DRAWING_LIBRARIES)}.")
         os.chdir(ROOT)
-        return replace_process([PYTHON, "-m", "pytest", *arguments[1:]])
+        # The tests' arrays are tiny: threads would spend their time waiting for each other.
+        return replace_process([PYTHON, "-m", "pytest", *arguments[1:]], OMP_NUM_THREADS="1")
     install("")
     return replace_process([PYTHON, "-m", "ProximalFemurSegLib", *arguments])
 
