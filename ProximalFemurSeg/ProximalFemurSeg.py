@@ -148,7 +148,9 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._fillDevices()
         self.ui.resultTable.setColumnCount(3)
         self.ui.resultTable.verticalHeader().setVisible(False)
-        self.ui.resultTable.horizontalHeader().setStretchLastSection(True)
+        header = self.ui.resultTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -314,11 +316,17 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _observeSegmentation(self, segmentation):
         if segmentation is self._observedSegmentation:
             return
-        event = slicer.vtkSegmentation.SourceRepresentationModified
-        if self._observedSegmentation:
-            self.removeObserver(self._observedSegmentation, event, self.onSegmentationModified)
-        if segmentation:
-            self.addObserver(segmentation, event, self.onSegmentationModified)
+        # An undo in the Segment Editor only says that segments were modified.
+        for event in (
+            slicer.vtkSegmentation.SourceRepresentationModified,
+            slicer.vtkSegmentation.SegmentModified,
+            slicer.vtkSegmentation.SegmentAdded,
+            slicer.vtkSegmentation.SegmentRemoved,
+        ):
+            if self._observedSegmentation:
+                self.removeObserver(self._observedSegmentation, event, self.onSegmentationModified)
+            if segmentation:
+                self.addObserver(segmentation, event, self.onSegmentationModified)
         self._observedSegmentation = segmentation
 
     def _moveThreshold(self, threshold):
@@ -350,6 +358,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.progressBar.maximum = 0 if view.progress_percent is None else 100
         self.ui.progressBar.value = view.progress_percent or 0
         self.ui.statusLabel.text = view.status_text
+        self.ui.statusLabel.visible = bool(view.status_text)
         self.ui.thresholdSlider.enabled = view.threshold_enabled
         live = self.logic.session.live
         points = live.probabilities.operating_points if live else {}
@@ -383,7 +392,15 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for r, row in enumerate(table.rows):
             for c, text in enumerate(row):
                 self.ui.resultTable.setItem(r, c, qt.QTableWidgetItem(text))
+        self._fitTable()
         self.ui.resultNoteLabel.text = "\n".join([*table.notes, presenter.result_summary(measurements)]).strip()
+        self.ui.messageLabel.text = "\n".join(presenter.result_messages(measurements))
+
+    def _fitTable(self):
+        """As high as its rows: an empty table must not push the rest out of sight."""
+        table = self.ui.resultTable
+        rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+        table.setFixedHeight(table.horizontalHeader().height + rows + 4)
 
     def _chosenNetwork(self):
         chosen = [entry for entry in self._networks if entry.name == self._parameterNode.network]

@@ -5,6 +5,7 @@ Desktop and browser show the same; so it is worked out, and tested, once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def network_entries(models=None) -> tuple[NetworkEntry, ...]:
         NetworkEntry(
             "auto",
             _("Automatic"),
-            _("The best network for the image: {mr} for MR, {ct} for CT. {data}").format(
+            _("MR: {mr}; CT: {ct}. {data}").format(
                 mr=models.default_preset("mr").name, ct=models.default_preset("ct").name, data=_default_data(models)
             ),
             any(models.has_weights(models.default_preset(modality)) for modality in ("mr", "ct")),
@@ -289,6 +290,17 @@ def result_table(measurements: Mapping) -> ResultTable:
     if incomplete:
         notes.append(_("* Incomplete: the bone reaches the border of the image, its true volume is larger."))
     return ResultTable((_("Femur"), _("Structure"), _("Volume (cm\N{SUPERSCRIPT THREE})")), tuple(rows), tuple(notes))
+
+
+def result_messages(measurements: Mapping) -> tuple[str, ...]:
+    """What was decided on the way, in the words of a panel rather than of the command line."""
+    spoken = []
+    for message in measurements.get("messages", ()):
+        message = re.sub(r"\(--modality \w+ says otherwise\)", _("(if not, choose 'Image' under Advanced)"), message)
+        for option, choice in (("--side", _("Side")), ("--modality", _("Image")), ("--network", _("Network"))):
+            message = message.replace(option, f"'{choice}'")
+        spoken.append(message)
+    return tuple(spoken)
 
 
 def result_summary(measurements: Mapping) -> str:

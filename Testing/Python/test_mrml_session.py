@@ -239,6 +239,7 @@ def test_a_second_run_never_writes_over_what_somebody_drew(session):
     assert second.table is not first.table
     assert np.array_equal(masks_from_segmentation(first.segmentation, node)["trabecular_left"].array, drawn)
     assert p.get_reference(session.parameter_node, p.SEGMENTATION) is second.segmentation
+    assert not first.segmentation.GetDisplayNode().GetVisibility(), "two outlines at once would only confuse"
 
 
 def test_an_empty_segmentation_of_the_users_is_filled_and_a_foreign_one_is_left_alone(session, adapter):
@@ -284,6 +285,41 @@ def test_the_threshold_leaves_an_edited_segmentation_alone_and_a_new_one_is_offe
     assert not session.panel_state().edited
     masks = masks_from_segmentation(second.segmentation, node)
     assert np.array_equal(masks["trabecular_left"].array, stand_in.ball_image().array > 70)
+
+
+@pytest.mark.parametrize("modality", ["mr", "ct"])
+def test_undoing_a_move_of_the_threshold_goes_back_to_its_threshold(session, modality):
+    """As the Segment Editor's undo does it: the old voxels come back."""
+    import slicer.util
+
+    volume = stand_in.ball_image()
+    node = choose(session, volume, modality=modality)
+    nodes = run(session)
+    before = {name: mask.array.copy() for name, mask in masks_from_segmentation(nodes.segmentation, node).items()}
+    volumes = session.measurements()["volumes"]
+    session.move_threshold(0.55)
+    session.settle()
+    for name, mask in before.items():
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), nodes.segmentation, name, node)
+    assert not session.panel_state().edited
+    session.settle()
+    assert p.read_parameters(session.parameter_node).threshold == pytest.approx(0.4)
+    assert session.measurements()["volumes"] == volumes
+    assert read_table(nodes.table)[0]["volume_mm3"] == pytest.approx(volumes[0]["volume_mm3"], abs=0.01)
+    assert nodes.probability.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.4)
+
+
+def test_messages_are_not_repeated_and_go_with_what_they_are_about(session):
+    volume = stand_in.ball_image()
+    volume = volume.with_array(np.maximum(volume.array, np.int16(35) * (volume.array > 0)))
+    choose(session, volume)
+    run(session)
+    whole = session.measurements()["messages"]
+    session.move_threshold(0.3)
+    cut = session.measurements()["messages"]
+    assert len(cut) == len(whole) + 1, "at 0.3 the bone reaches the border, and that is said once"
+    session.move_threshold(0.4)
+    assert session.measurements()["messages"] == whole
 
 
 def test_the_volumes_of_an_edited_segmentation_are_counted_anew(session):

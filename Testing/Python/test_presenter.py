@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+
 from ProximalFemurSegLib import presenter
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.presenter import (
@@ -11,6 +12,7 @@ from ProximalFemurSegLib.presenter import (
     PanelState,
     network_entries,
     present,
+    result_messages,
     result_summary,
     result_table,
     status_text,
@@ -121,6 +123,14 @@ def test_summary_names_network_device_and_time():
     assert result_summary({}) == ""
 
 
+def test_messages_speak_of_the_panels_choices():
+    said = ["The femur may be the left one; --side says it.", "The image is CT (--modality mr says otherwise)."]
+    assert result_messages({"messages": said}) == (
+        "The femur may be the left one; 'Side' says it.",
+        "The image is CT (if not, choose 'Image' under Advanced).",
+    )
+
+
 def fake_models(trained="simulated images", weights=("mr-net",)):
     presets = {
         "mr-net": SimpleNamespace(name="mr-net", title="An MR network", paper="P1", modality="mr", stages=["a"]),
@@ -143,7 +153,7 @@ def fake_models(trained="simulated images", weights=("mr-net",)):
 def test_the_menu_says_what_each_network_was_trained_on_and_which_have_no_weights():
     auto, mr, ct = network_entries(fake_models())
     assert (auto.name, auto.available) == ("auto", True)
-    assert "mr-net for MR, ct-net for CT" in auto.note
+    assert auto.note.startswith("MR: mr-net; CT: ct-net.")
     assert "Trained on simulated images." in auto.note
     assert (mr.title, mr.available) == ("mr-net (MR)", True)
     assert mr.note == "An MR network (P1). Trained on simulated images."

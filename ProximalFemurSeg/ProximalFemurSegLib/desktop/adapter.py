@@ -30,17 +30,21 @@ class DesktopAdapter(Adapter):
         layout = slicer.app.layoutManager()
         if layout is None:
             return
-        slicer.util.setSliceViewerLayers(
-            background=nodes.input,
-            foreground=nodes.probability,
-            foregroundOpacity=self.overlay_opacity,
-        )
+        slicer.util.setSliceViewerLayers(background=nodes.input)
+        self.show_probability(nodes.probability, self.overlay_opacity)
         self._centre(nodes.segmentation)
 
     def show_probability(self, probability_node, opacity: float) -> None:
         self.overlay_opacity = opacity
-        if slicer.app.layoutManager() is not None and probability_node is not None:
+        if slicer.app.layoutManager() is None or probability_node is None:
+            return
+        if opacity > 0:
             slicer.util.setSliceViewerLayers(foreground=probability_node, foregroundOpacity=opacity)
+            return
+        # A layer that cannot be seen would still be named in the corner of every view; another's layer is left alone.
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if composite.GetForegroundVolumeID() == probability_node.GetID():
+                composite.SetForegroundVolumeID(None)
 
     def process_events(self) -> None:
         slicer.app.processEvents()

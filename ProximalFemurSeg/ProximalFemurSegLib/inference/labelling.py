@@ -46,7 +46,7 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
     # As for the networks: ties between components are not to depend on the array's order.
     change = closest_reorientation(grid, "SPL")
     turned = change.grid(grid)
-    sides, rows, messages = {}, [], list(probabilities.messages)
+    sides, rows, remarks = {}, [], []
     for number, region in enumerate(probabilities.regions):
         inside = {r: change.apply(maps[r].array[region.window]) > thresholds[r] for r in maps}
         outer = clean(inside[outer_role], turned, postprocess)
@@ -65,7 +65,7 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
             rows.append(volume_row(region.side, name, label, mask, grid, (mask & border).any()))
         if len(parts) > 1:
             rows.append(volume_row(region.side, "whole bone", None, outer, grid, (outer & border).any()))
-        messages += _remarks(region.side, outer, border)
+        remarks += _remarks(region.side, outer, border)
     return SegmentationResult(
         probability=maps[outer_role],
         endosteal_probability=maps.get("endosteal"),
@@ -82,7 +82,8 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
             "postprocess": postprocess,
             "volumes": rows,
             "seconds": probabilities.seconds,
-            "messages": messages,
+            "messages": [*probabilities.messages, *remarks],
+            "remarks": remarks,
             "regions": describe_regions(probabilities),
         },
         threshold=thresholds,

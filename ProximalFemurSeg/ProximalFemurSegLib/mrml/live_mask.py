@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 from ..errors import BadInputError
 from .adapter import Adapter
 from .edited_volumes import measure_segmentation
 from .probability_node import show_above
 from .result_nodes import (
     ResultNodes,
+    hide,
     masked_part,
     overall_threshold,
+    threshold_note,
     write_measurements,
     write_segmentation,
 )
-from .segmentation_node import content_time, is_edited, mark_automatic, update_surface, write_labels
+from .segmentation_node import automatic_note, content_time, mark_automatic, update_surface, write_labels
 from .segments import describe_segments
 
 
@@ -47,18 +51,35 @@ class LiveMask:
         self.result = None
         self._adapter, self._postprocess, self._apply = adapter, postprocess, apply
         self.moving = False
-        self._looked = (None, False)
+        self._looked = (None, None)
         self._counted = (None, [])
 
     @property
     def edited(self) -> bool:
         """True if the segmentation holds what somebody drew; then the threshold must leave it alone."""
-        # While the slider moves, the masks run ahead of their fingerprint; nobody can draw at the same time.
-        if self.moving:
-            return False
+        # While the slider moves, the masks run ahead of what is remembered; nobody can draw at the same time.
+        return not self.moving and self._note() is None
+
+    def follow(self) -> float | None:
+        """After an undo or redo to masks that the program made: go back to their threshold, too.
+
+        Returns
+        -------
+        float or None
+            The threshold of the outermost mask, if it is another than before.
+        """
+        note = None if self.moving else self._note()
+        if not note or (self.result is not None and note == threshold_note(self.result)):
+            return None
+        self.result = self.compute(json.loads(note))
+        value = overall_threshold(self.result)
+        show_above(self.nodes.probability, value)
+        return value
+
+    def _note(self):
         when = content_time(self.nodes.segmentation)
         if when != self._looked[0]:
-            self._looked = (when, is_edited(self.nodes.segmentation))
+            self._looked = (when, automatic_note(self.nodes.segmentation))
         return self._looked[1]
 
     def move_to(self, threshold) -> float:
@@ -116,7 +137,7 @@ class LiveMask:
         if not self.moving:
             return
         update_surface(self.nodes.segmentation)
-        mark_automatic(self.nodes.segmentation)
+        mark_automatic(self.nodes.segmentation, threshold_note(self.result))
         write_measurements(self._adapter, self.nodes, self.result.measurements)
         self.moving = False
 
@@ -131,7 +152,5 @@ class LiveMask:
         self.nodes = ResultNodes(input=old.input, probability=old.probability, endosteal=old.endosteal)
         write_segmentation(self._adapter, self.nodes, self.result)
         write_measurements(self._adapter, self.nodes, self.result.measurements)
-        display = old.segmentation.GetDisplayNode() if old.segmentation is not None else None
-        if display is not None:
-            display.SetVisibility(False)
+        hide(old.segmentation)
         return self.nodes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,8 @@ def load_result(adapter, input_node, result, previous: ResultNodes | None = None
     result : SegmentationResult
         On the input's grid.
     previous : ResultNodes, optional
-        Nodes to write into. They are left alone, and new ones made, if somebody edited the segmentation or if they
-        belong to another input.
+        Nodes to write into. They are left alone (the segmentation hidden), and new ones made, if somebody edited the
+        segmentation or if they belong to another input.
 
     Returns
     -------
@@ -87,6 +88,8 @@ def load_result(adapter, input_node, result, previous: ResultNodes | None = None
         If the input changed its size after the run began; the scene is then as it was.
     """
     reused = _reusable(input_node, previous)
+    if previous is not None and reused.segmentation is not previous.segmentation:
+        hide(previous.segmentation)
     scene, name = adapter.scene, input_node.GetName()
     nodes = ResultNodes(input=input_node, segmentation=reused.segmentation, table=reused.table)
     nodes.probability = _put_map(
@@ -114,12 +117,13 @@ def write_segmentation(adapter, nodes: ResultNodes, result) -> None:
     else:
         adapter.save_undo(nodes.segmentation)
         nodes.segmentation.CreateDefaultDisplayNodes()
+        nodes.segmentation.GetDisplayNode().SetVisibility(True)
         place_on_volume(nodes.segmentation, nodes.input)
         set_segments(nodes.segmentation, segments)
     start, labels = masked_part(result)
     write_labels(nodes.segmentation, labels, segments, start)
     update_surface(nodes.segmentation)
-    mark_automatic(nodes.segmentation)
+    mark_automatic(nodes.segmentation, threshold_note(result))
     for node in (nodes.probability, nodes.endosteal):
         if node is not None:
             show_above(node, overall_threshold(result))
@@ -150,6 +154,11 @@ def masked_part(result):
     return start, result.labels.array[tuple(slice(a, b) for a, b in zip(start, stop))]
 
 
+def threshold_note(result) -> str:
+    """The thresholds of a result, to be remembered with its masks."""
+    return json.dumps(result.threshold)
+
+
 def overall_threshold(result) -> float:
     """The threshold of the outermost mask."""
     return float(result.threshold[result.probabilities.outer_role])
@@ -171,6 +180,13 @@ def _reusable(input_node, previous) -> ResultNodes:
     if segmentation is None or is_edited(segmentation) or volume_of(segmentation) is not input_node:
         return ResultNodes()
     return previous
+
+
+def hide(segmentation) -> None:
+    """Take a segmentation out of every view; None is passed over."""
+    display = segmentation.GetDisplayNode() if segmentation is not None else None
+    if display is not None:
+        display.SetVisibility(False)
 
 
 def _put_map(scene, input_node, node, array, name):

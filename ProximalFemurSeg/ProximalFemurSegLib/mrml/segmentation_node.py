@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Sequence
 
@@ -21,7 +22,8 @@ from .volume_node import grid_from_node, local_affine
 BINARY_LABELMAP = "Binary labelmap"
 CLOSED_SURFACE = "Closed surface"
 FINGERPRINT_ATTRIBUTE = "ProximalFemurSeg.Fingerprint"
-"""Node attribute with the fingerprint of the masks as the program last wrote them; it is saved with the scene."""
+"""Node attribute with the fingerprints of the masks as the program wrote them; it is saved with the scene."""
+_REMEMBERED = 20
 
 
 def create_segmentation_node(scene, input_node, segments: Sequence[SegmentDescription], name: str):
@@ -180,14 +182,38 @@ def same_fingerprint(one: str | None, other: str | None) -> bool:
     return len(parts_one) == len(parts_other) and all(map(_same_part, parts_one, parts_other))
 
 
-def mark_automatic(node) -> None:
-    """Remember the masks as they are now as the program's own."""
-    node.SetAttribute(FINGERPRINT_ATTRIBUTE, fingerprint(node))
+def mark_automatic(node, note: str = "") -> None:
+    """Remember the masks as they are now as the program's own.
+
+    The last few states are remembered: an undo that goes back to one of them is no edit.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+    note : str
+        How the masks were made; :func:`automatic_note` gives it back.
+    """
+    present = fingerprint(node)
+    others = [entry for entry in _remembered(node) if not same_fingerprint(entry[1], present)]
+    node.SetAttribute(FINGERPRINT_ATTRIBUTE, json.dumps([[note, present], *others[: _REMEMBERED - 1]]))
+
+
+def automatic_note(node) -> str | None:
+    """How the program made the masks as they are now; None if it did not: somebody drew, or they came from elsewhere."""
+    present = fingerprint(node)
+    return next((note for note, known in _remembered(node) if same_fingerprint(known, present)), None)
 
 
 def is_edited(node) -> bool:
-    """True if the masks are not as the program last wrote them: somebody drew, or they came from elsewhere."""
-    return not same_fingerprint(node.GetAttribute(FINGERPRINT_ATTRIBUTE), fingerprint(node))
+    """True if the masks are not as the program wrote them (see :func:`automatic_note`)."""
+    return automatic_note(node) is None
+
+
+def _remembered(node) -> list:
+    try:
+        return json.loads(node.GetAttribute(FINGERPRINT_ATTRIBUTE) or "[]")
+    except ValueError:
+        return []
 
 
 def content_time(node) -> tuple:

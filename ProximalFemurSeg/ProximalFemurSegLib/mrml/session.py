@@ -11,7 +11,7 @@ from ..running.runner import Job, Runner, State, Status
 from . import parameters as p
 from .adapter import Adapter
 from .live_mask import LiveMask
-from .result_nodes import ResultNodes, load_result, overall_threshold, volume_of
+from .result_nodes import ResultNodes, load_result, overall_threshold, volume_of, write_measurements
 from .stored_probabilities import has_description, probabilities_from_nodes
 from .volume_node import volume_from_node
 
@@ -176,8 +176,12 @@ class Session:
         return value
 
     def settle(self) -> None:
-        """The threshold stays where it is: bring surface and table up to it."""
+        """The masks stay as they are for now: bring surface, table and threshold up to them."""
         if self.live is not None:
+            followed = self.live.follow()
+            if followed is not None:
+                self._remember_threshold(followed, followed)
+                write_measurements(self._adapter, self.live.nodes, self.live.measurements())
             self.live.settle()
             if self.live.nodes.table is not None:
                 self.live.nodes.to_parameter_node(self.parameter_node)
@@ -196,10 +200,9 @@ class Session:
         """Of the result as it is shown; empty if there is none."""
         if self.live is None:
             return {}
-        if self.live.result is None and not self.live.edited:
+        if self.live.result is None:
             # After a scene was opened: the masks are there, their numbers are made from the same maps.
-            parameters = p.read_parameters(self.parameter_node)
-            self.live.result = self.live.compute(parameters.threshold)
+            self.live.follow()
         return self.live.measurements()
 
     def panel_state(self, network: NetworkEntry | None = None) -> PanelState:

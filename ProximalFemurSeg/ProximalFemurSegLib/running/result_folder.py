@@ -31,6 +31,8 @@ def read_result(folder) -> SegmentationResult:
     segments = _read_json(folder / "segmentation.json")
     try:
         roles = list(measurements["threshold"])
+        # What was said of these masks is said anew at the next threshold.
+        said = [message for message in measurements["messages"] if message not in measurements["remarks"]]
         files = ("probability.nii.gz", "probability-endosteal.nii.gz")
         maps = {role: read_probability(folder / file) for role, file in zip(roles, files)}
         return SegmentationResult(
@@ -40,7 +42,7 @@ def read_result(folder) -> SegmentationResult:
             sides={int(label): (entry["name"], entry["side"]) for label, entry in segments.items()},
             measurements=measurements,
             threshold=measurements["threshold"],
-            probabilities=restore_probabilities(measurements, maps),
+            probabilities=restore_probabilities({**measurements, "messages": said}, maps),
         )
     except (KeyError, TypeError) as error:
         raise BadInputError(f"The result in '{folder}' lacks {error}: run the segmentation again.") from None
