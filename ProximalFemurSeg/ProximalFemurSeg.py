@@ -277,7 +277,10 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.device = self.ui.deviceComboBox.itemData(index)
 
     def onThreshold(self, value):
-        if not self._programmatic:
+        # The slider shows two decimals: that it rounds the threshold of a result is no wish for another one.
+        present, decimals = self.logic.session.threshold, self.ui.thresholdSlider.decimals
+        same = present is not None and round(present, decimals) == round(value, decimals)
+        if not self._programmatic and not same:
             self._moveThreshold(value)
 
     def onThresholdMethod(self, method):

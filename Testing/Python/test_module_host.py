@@ -198,6 +198,20 @@ def test_the_slider_moves_mask_overlay_and_volume_at_once(host):
     assert host.said.errors == []
 
 
+def test_the_sliders_two_decimals_do_not_round_the_networks_threshold(host, monkeypatch):
+    monkeypatch.setitem(stand_in.POINTS, "threshold", 0.4371)
+    add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    host.process_events(400)
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.44)
+    assert panel._parameterNode.threshold == pytest.approx(0.4371)
+    assert panel._parameterNode.thresholdMethod == "model"
+    assert panel.logic.session.threshold == pytest.approx(0.4371)
+    panel.ui.thresholdSlider.value = 0.45
+    assert panel.logic.session.threshold == pytest.approx(0.45)
+
+
 def test_an_edited_segmentation_locks_the_threshold_until_a_new_one_is_asked_for(host):
     import slicer.util
 

@@ -53,7 +53,8 @@ write_volume(volume.with_array((probability > 0.5).astype(np.uint8)), output / "
 (output / "segmentation.json").write_text(json.dumps({{"1": {{"name": "trabecular bone", "side": "left"}}}}))
 grid = dict(shape=volume.grid.shape, affine=volume.grid.affine.tolist())
 measurements = dict(
-    arguments=rest, messages=["taken as MR"], remarks=[], threshold=dict(bone=0.5), operating_points=dict(bone=dict(threshold=0.5)),
+    arguments=rest, messages=["taken as MR"], remarks=[], threshold=dict(bone=0.5),
+    operating_points=dict(bone=dict(threshold=0.5)),
     network="unet3d", modality="mr", device="CPU", weights={{}}, seconds=dict(total=1.5), volumes=[],
     regions=[dict(side="left", start=[0, 0, 0], stop=volume.grid.shape, network_grid=grid)],
 )

@@ -199,7 +199,7 @@ def mark_automatic(node, note: str = "") -> None:
 
 
 def automatic_note(node) -> str | None:
-    """How the program made the masks as they are now; None if it did not: somebody drew, or they came from elsewhere."""
+    """How the program made the masks as they are now; None if it did not, because somebody drew or loaded them."""
     present = fingerprint(node)
     return next((note for note, known in _remembered(node) if same_fingerprint(known, present)), None)
 

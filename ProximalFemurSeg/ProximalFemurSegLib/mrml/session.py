@@ -156,6 +156,13 @@ class Session:
             return
         self.live = LiveMask(self._adapter, nodes, probabilities, apply=self._apply_threshold)
 
+    @property
+    def threshold(self) -> float | None:
+        """Of the outermost mask as it is now; None if there is no result, or somebody edited it."""
+        if self.live is None or self.live.result is None:
+            return None
+        return overall_threshold(self.live.result)
+
     def move_threshold(self, threshold) -> float | None:
         """Move the threshold to a probability, or to ``model``, ``otsu``, ``roc`` or ``youden``.
 
