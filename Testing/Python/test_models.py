@@ -8,9 +8,6 @@ import os
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
-from toy_samples import Balls
-
 from ProximalFemurSegLib import models
 from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
 from ProximalFemurSegLib.networks import build_network
@@ -18,6 +15,8 @@ from ProximalFemurSegLib.orientation import axis_directions
 from ProximalFemurSegLib.training.export import export_training, thin_curves
 from ProximalFemurSegLib.training.recipe import Recipe
 from ProximalFemurSegLib.training.trainer import train
+from safetensors.numpy import load_file
+from toy_samples import Balls
 
 OPTIONS = {"base_features": 2, "down_convs": [1, 1], "up_convs": [1]}
 STAGE = dataclasses.replace(models.find_preset("vnet").stages[0], options=OPTIONS, weights="tiny")
