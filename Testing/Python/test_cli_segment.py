@@ -197,7 +197,7 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
         raise CancelledError("Enough was seen.")
 
     monkeypatch.setattr(inference, "segment", segment, raising=False)
-    options = {"network": "vnet", "modality": "ct", "side": "right", "device": "cpu", "postprocess": "none"}
+    options = {"network": "vnet", "modality": "ct", "side": "right", "device": "cpu", "postprocess": "open=1,fill"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     assert invoke("segment", mr, "--output", tmp_path, *arguments, "--threshold", "0.9").exit_code == 130
     options["preset"] = options.pop("network")
@@ -211,6 +211,12 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
         "threshold": "model",
         "postprocess": "auto",
     }
+
+
+def test_unknown_step_is_refused_before_anything_is_read(tmp_path):
+    result = invoke("segment", tmp_path / "missing.nii.gz", "--output", tmp_path / "out", "--postprocess", "polish")
+    assert_refused(result, "'polish'", "largest", "fill")
+    assert files_in(tmp_path) == []
 
 
 def test_earlier_result_is_kept_unless_overwriting_is_allowed(ct, mr, tmp_path, quick):

@@ -151,7 +151,9 @@ def test_laws(pair):
     if result.any() and reference.any():
         assert there.asd == pytest.approx(back.asd)
         assert (there.msd, there.hd95) == (back.msd, back.hd95)
-        assert 0 <= there.asd <= there.msd <= np.linalg.norm(np.array(result.shape) * (1.3, 0.8, 0.5))
+        # A mean of equal numbers may miss them by the last bit.
+        assert 0 <= there.asd <= there.msd * (1 + 1e-12)
+        assert there.msd <= np.linalg.norm(np.array(result.shape) * (1.3, 0.8, 0.5))
         assert there.surface_dice(0) <= there.surface_dice(1) <= there.surface_dice(there.msd) == 1
         doubled = surface_distances(result, reference, grid_of(result, (1.0, 1.6, 2.6)))
         assert doubled.asd == pytest.approx(2 * there.asd)

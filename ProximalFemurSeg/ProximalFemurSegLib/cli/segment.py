@@ -30,6 +30,14 @@ class Threshold(click.ParamType):
 
 
 
+def _checked_steps(context, parameter, value):
+    """Refuse unknown steps before anything is read."""
+    from ..postprocessing import postprocess_steps
+
+    postprocess_steps(value)
+    return value
+
+
 def run_options(command):
     """The options that say how a network is run; ``demo`` has them too."""
     for option in (
@@ -39,9 +47,11 @@ def run_options(command):
                      help="Probability (0 to 1) above which a voxel is bone: the operating point on the network's card "
                      "(model), Otsu's threshold of this probability map (otsu), the point of the ROC curve nearest to "
                      "its corner (roc) or with the highest Youden index (youden), or a number."),
-        click.option("--postprocess", type=click.Choice(["auto", "none"]), default="auto", show_default=True,
-                     help="auto: keep the largest connected piece of each femur and fill its holes; none: the "
-                     "thresholded map as it is."),
+        click.option("--postprocess", default="auto", show_default=True, metavar="auto|none|STEP,...",
+                     callback=_checked_steps,
+                     help="What is done to the mask of each femur: auto is largest,fill; none leaves it as it is; or "
+                     "steps in their order, of largest (keep the largest connected piece), fill (holes), small=MM3 "
+                     "(remove pieces below a volume in mm3), open=MM (open with a ball of a radius in mm)."),
     ):
         command = option(command)
     return command

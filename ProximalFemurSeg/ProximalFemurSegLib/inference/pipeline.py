@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import BadInputError, CancelledError
 from ..resampling import coverage, footprint, resample
 from ..volume import Grid, Volume
+from .box_growth import faces_reached, grown_box
 from .frames import CanonicalImage, canonical_image, extent, network_directions, network_grid
 from .locate import find_femora, locate_femora
 from .modality import detect_modality
@@ -23,6 +24,7 @@ ONE_HIP_MM = 200.0
 # What the networks know of a femur, from the top of the head or trochanter downwards; 244 mm were scanned in QCT-2021.
 PROXIMAL_MM = 200.0
 _MARGIN_ALONG_MM, _MARGIN_ACROSS_MM = 20.0, 12.0
+_MOST_GROWTHS = 3
 _LEAST_BONE_MM3 = 2000.0
 DEFAULT_THRESHOLD = 0.5
 _AIR_HU = -1000.0
@@ -311,33 +313,62 @@ class _Run:
         return list(zip(_side_by_side([hip for hip, _ in results]), [found for _, found in results]))
 
     def _segment_hip(self, hip: _Hip, stride, find_bone=True) -> _Found:
-        frame = self.preset.stages[0].preprocessing
-        grid = network_grid(self.image.grid, hip.directions, frame.spacing_mm, hip.low, hip.high)
-        with self._timed("resampling"):
-            image, inside = self.engine.on_device(lambda device: self._prepare(grid, frame, device))
-        maps, bone = {}, None
-        for stage in self.preset.stages:
+        first, *others = self.preset.stages
+        for growth in range(_MOST_GROWTHS + 1):
+            grid = network_grid(self.image.grid, hip.directions, first.preprocessing.spacing_mm, hip.low, hip.high)
+            with self._timed("resampling"):
+                image, inside = self.engine.on_device(
+                    lambda device, grid=grid: self._prepare(grid, first.preprocessing, device)
+                )
+            outer = self._forward(first, hip, image, stride, ", wider view" * min(growth, 1) + f" {growth}" * (growth > 1))
+            image, inside = (t.to(outer.device) for t in (image, inside))
+            if not find_bone:
+                return _Found({first.role: outer}, grid, inside)
+            bone = self._outer_mask(first, outer, inside)
+            wider = self._wider(hip, bone, grid) if growth < _MOST_GROWTHS else None
+            if wider is None:
+                break
+            hip = wider
+        maps = {first.role: outer}
+        for stage in others:
             frame = stage.preprocessing
-            seen = image.masked_fill(~bone.to(image.device), frame.outside) if frame.blank_outside else image
-            mirror = frame.canonical_side is not None and hip.side not in (None, frame.canonical_side)
-            probability = self.engine.predict(
-                lambda device, stage=stage: self.models.load_network(stage, device),
-                seen.flip(2) if mirror else seen,
-                frame.window,
-                stride,
-                frame.outside,
-                self._progress(f"{stage.role}, {hip.side} femur" if hip.side else stage.role),
-                self._cancelled,
-            )[0]
-            probability = probability.flip(2) if mirror else probability
-            image, inside = (t.to(probability.device) for t in (image, inside))
-            if maps:
-                # Marrow lies within the bone, whatever the second network says.
-                probability = probability.minimum(maps[self.preset.stages[0].role].to(probability.device))
-            elif find_bone:
-                bone = self._outer_mask(stage, probability, inside)
-            maps[stage.role] = probability
+            seen = image.masked_fill(~bone, frame.outside) if frame.blank_outside else image
+            # Marrow lies within the bone, whatever the second network says.
+            inner = self._forward(stage, hip, seen, stride)
+            maps[stage.role] = inner.minimum(outer.to(inner.device))
         return _Found(maps, grid, inside, bone)
+
+    def _forward(self, stage, hip: _Hip, image, stride, remark=""):
+        """The probability (D, H, W) that one network gives, which may know only one side."""
+        frame = stage.preprocessing
+        mirror = frame.canonical_side is not None and hip.side not in (None, frame.canonical_side)
+        probability = self.engine.predict(
+            lambda device: self.models.load_network(stage, device),
+            image.flip(2) if mirror else image,
+            frame.window,
+            stride,
+            frame.outside,
+            self._progress((f"{stage.role}, {hip.side} femur" if hip.side else stage.role) + remark),
+            self._cancelled,
+        )[0]
+        return probability.flip(2) if mirror else probability
+
+    def _wider(self, hip: _Hip, bone, grid: Grid) -> _Hip | None:
+        """A larger box, if the bone leaves this one while the scan goes on."""
+        if hip.points is None:
+            return None
+        vertical = int(np.abs(hip.directions[:, 2]).argmax())
+        low, high = extent(grid.corners(), hip.directions)
+        box = grown_box(
+            low,
+            high,
+            faces_reached(bone.cpu().numpy(), grid),
+            *extent(self.image.grid.corners(), hip.directions),
+            vertical,
+            hip.directions[vertical, 2] > 0,
+            PROXIMAL_MM + 2 * _MARGIN_ALONG_MM,
+        )
+        return None if box is None else replace(hip, low=box[0], high=box[1])
 
     def _prepare(self, grid: Grid, frame, device):
         self._check()

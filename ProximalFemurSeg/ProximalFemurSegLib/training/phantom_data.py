@@ -78,8 +78,8 @@ class Variation:
     bend_mm: float = 4.0
     wide: float = 1.0
     cut: float = 0.3
-    coarse: float = 0.4
-    metal: float = 0.06
+    coarse: float = 0.5
+    metal: float = 0.1
 
 
 class Patch:
