@@ -44,7 +44,9 @@ def staged_output(folder, names: Iterable[str], overwrite: bool = False) -> Iter
     try:
         staging = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     except OSError as error:
-        raise BadInputError(f"Nothing can be written to '{folder}' ({error.strerror}); choose another folder.") from None
+        raise BadInputError(
+            f"Nothing can be written to '{folder}' ({error.strerror}); choose another folder."
+        ) from None
     try:
         yield staging
         _publish(staging, folder, names)

@@ -5,8 +5,8 @@
 Every phantom is a patient whose seed and femoral shape no training saw: of the project's own geometry, or, with
 --anatomy, every other one over the real shapes that are held out. Each is scanned as the papers do (MR 512 x 512 x 60
 at 0.234 x 0.234 x 1.5 mm; CT 192 x 192 x 200 at 0.8 x 0.8 x 1 mm), segmented by `segment` as a user would, and compared
-with the exact truth on the scan's own grid. Results are added to FOLDER/MODALITY.jsonl one by one, so that a stopped run
-goes on; FOLDER/MODALITY.json holds the summary.
+with the exact truth on the scan's own grid. Results are added to FOLDER/MODALITY.jsonl one by one, so that a stopped
+run goes on; FOLDER/MODALITY.json holds the summary.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from ProximalFemurSegLib.evaluation import evaluate_masks
 from ProximalFemurSegLib.inference import segment
 from ProximalFemurSegLib.models import default_preset

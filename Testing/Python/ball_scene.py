@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+
 from ProximalFemurSegLib.phantom.tissues import Tissue
 
 RADIUS, THICKNESS = 20.0, 2.5  # mm

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+
 from ProximalFemurSegLib.models import Preprocessing, Preset, Stage
 from ProximalFemurSegLib.volume import Grid, Volume
 

@@ -52,7 +52,8 @@ def test_views_are_those_of_radiologists(view, right, down):
     np.testing.assert_allclose(points[1, 0] - points[0, 0], 2.0 * np.array(towards[down]))
     np.testing.assert_allclose(points[2, 2], (1, 2, 3))
     assert (section.letters["right"], section.letters["bottom"]) == (right, down)
-    assert set(section.letters.values()) == {"axial": set("RLAP"), "coronal": set("RLSI"), "sagittal": set("APSI")}[view]
+    shown = {"axial": set("RLAP"), "coronal": set("RLSI"), "sagittal": set("APSI")}
+    assert set(section.letters.values()) == shown[view]
     assert np.ptp(points[..., section.normal_axis]) == 0
 
 

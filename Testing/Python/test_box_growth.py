@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import simple_hips as hips
 import torch
 
+import simple_hips as hips
 from ProximalFemurSegLib.inference import segment
 from ProximalFemurSegLib.inference.box_growth import faces_reached, grown_box
 from ProximalFemurSegLib.volume import Grid

@@ -9,8 +9,8 @@ import sys
 
 import click
 import pytest
-from command_line import assert_refused, files_in, invoke, start
 
+from command_line import assert_refused, files_in, invoke, start
 from ProximalFemurSegLib import __version__, cli
 from ProximalFemurSegLib.cli.progress import Progress
 from ProximalFemurSegLib.errors import CancelledError, ProximalFemurSegError

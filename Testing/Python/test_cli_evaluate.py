@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from command_line import assert_refused, invoke
 
+from command_line import assert_refused, invoke
 from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import write_volume
 

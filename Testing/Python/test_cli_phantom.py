@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-import simple_hips as hips
-from command_line import assert_refused, files_in, invoke
 
 import ProximalFemurSegLib
+import simple_hips as hips
+from command_line import assert_refused, files_in, invoke
 from ProximalFemurSegLib.phantom.generate import Phantom
 from ProximalFemurSegLib.volume_io import read_labels, read_volume
 

@@ -9,13 +9,13 @@ import struct
 
 import numpy as np
 import pytest
-import simple_hips as hips
 import SimpleITK as sitk
-from command_line import assert_refused, files_in, invoke
 from PIL import Image
 
 import ProximalFemurSegLib
 import ProximalFemurSegLib.inference.segmentation
+import simple_hips as hips
+from command_line import assert_refused, files_in, invoke
 from ProximalFemurSegLib import inference
 from ProximalFemurSegLib.errors import CancelledError
 from ProximalFemurSegLib.inference import apply_threshold

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-import simple_hips as hips
-from command_line import assert_refused, files_in, invoke
 from PIL import Image
 
+import simple_hips as hips
+from command_line import assert_refused, files_in, invoke
 from ProximalFemurSegLib.volume_io import write_volume
 
 CORONAL = np.array([[-1.0, 0, 0], [0, 0, 1], [0, -1, 0]])

@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+
 from ProximalFemurSegLib.desktop import packages
 from ProximalFemurSegLib.errors import ProximalFemurSegError
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import ConvexHull
+
 from ProximalFemurSegLib.phantom.distance_field import (
     SampledField,
     enclosed_volume,
@@ -12,7 +14,6 @@ from ProximalFemurSegLib.phantom.distance_field import (
     surface_samples,
     vertex_normals,
 )
-from scipy.spatial import ConvexHull
 
 
 def ball_mesh(radius, count=4000):
@@ -22,7 +23,8 @@ def ball_mesh(radius, count=4000):
     points = radius * np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], 1)
     faces = ConvexHull(points).simplices
     corners = points[faces]
-    inward = np.einsum("ij,ij->i", np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), corners[:, 0])
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inward = np.einsum("ij,ij->i", normals, corners[:, 0])
     faces[inward < 0] = faces[inward < 0][:, ::-1]
     return points, faces
 

@@ -4,6 +4,7 @@ from math import prod
 
 import pytest
 import torch
+
 from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.inference.devices import choose_device, describe_device, fast_precision
 from ProximalFemurSegLib.inference.engine import Engine, is_out_of_memory

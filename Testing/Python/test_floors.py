@@ -44,7 +44,7 @@ def test_floors_one_and_two_load_neither_slicer_nor_qt(module):
 
 
 def test_lint_notices_an_import_that_points_up(tmp_path, monkeypatch):
-    """The contract itself can fail: the same rules on a copy of the package in which volume imports the command line."""
+    """The contract itself can fail: the same rules on a copy of the package whose volume imports the command line."""
     import shutil
 
     cli = pytest.importorskip("importlinter.cli")

@@ -4,6 +4,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+
 from ProximalFemurSegLib.inference.frames import canonical_image, extent, network_directions, network_grid
 from ProximalFemurSegLib.orientation import Reorientation, axis_directions
 from ProximalFemurSegLib.resampling import index_map

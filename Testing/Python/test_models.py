@@ -8,6 +8,8 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
+
 from ProximalFemurSegLib import models
 from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
 from ProximalFemurSegLib.networks import build_network
@@ -15,7 +17,6 @@ from ProximalFemurSegLib.orientation import axis_directions
 from ProximalFemurSegLib.training.export import export_training, thin_curves
 from ProximalFemurSegLib.training.recipe import Recipe
 from ProximalFemurSegLib.training.trainer import train
-from safetensors.numpy import load_file
 from toy_samples import Balls
 
 OPTIONS = {"base_features": 2, "down_convs": [1, 1], "up_convs": [1]}

@@ -15,7 +15,6 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: the module i
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
 from host.application import running  # noqa: E402
-
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
 from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mrml_scenes import (
     DIRECTIONS,
     SHAPE,
@@ -15,7 +16,6 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
-
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml import parameters as p
 from ProximalFemurSegLib.mrml.headless import HeadlessSlicer, boot

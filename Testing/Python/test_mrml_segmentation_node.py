@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mrml_scenes import (
     DIRECTIONS,
     SHAPE,
@@ -14,7 +15,6 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
-
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml.segmentation_node import (
     create_segmentation_node,

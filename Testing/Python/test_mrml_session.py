@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+
 from mrml_scenes import (
     DIRECTIONS,
     headless,  # noqa: F401
@@ -13,7 +14,6 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
-
 from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.mrml import parameters as p

@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+
 from mrml_scenes import (
     DIRECTIONS,
     headless,  # noqa: F401
@@ -15,7 +16,6 @@ from mrml_scenes import (
     scene,  # noqa: F401
     slicer,
 )
-
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml.hierarchy import place_beside
 from ProximalFemurSegLib.mrml.volume_node import grid_from_node, modality_of, node_from_volume, volume_from_node

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.inference.modality import detect_modality
 from ProximalFemurSegLib.inference.normalisation import normalise, percentiles

@@ -5,6 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from ProximalFemurSegLib.orientation import (
     Reorientation,
     axis_directions,

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from ball_scene import BODY_RADIUS, RADIUS, THICKNESS, BallScene
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.phantom import ct_scanner, mr_scanner, random_fields
@@ -134,6 +135,27 @@ def test_t1_weighted_contrast_is_that_of_a_hip():
     assert total[Tissue.FEMUR_CORTICAL] < 0.1 * total[Tissue.MUSCLE]
     assert total[Tissue.JOINT_FLUID] < total[Tissue.MUSCLE]
     assert total[Tissue.MUSCLE] == pytest.approx(1.0)
+
+
+def test_spin_echoes_recover_and_decay():
+    sequence = mr_scanner.SpinEchoSequence(repetition_ms=2000.0, echo_ms=70.0)
+    # By hand: 1 - exp(-2) = 0.864665; exp(-70/35) = 0.135335.
+    assert sequence.signal(1000.0, 35.0, 0.5) == pytest.approx(0.5 * 0.864665 * 0.135335, rel=1e-5)
+
+
+def test_t2_weighted_contrast_is_that_of_a_pelvis():
+    sequence = mr_scanner.SpinEchoSequence(repetition_ms=4500.0, echo_ms=95.0)
+    contrast = mr_scanner.draw_mr_contrast(np.random.default_rng(1), sequence=sequence)
+    total = np.array(contrast.water) + np.array(contrast.fat)
+    assert total[Tissue.URINE] > total[Tissue.FAT] > total[Tissue.FEMUR_TRABECULAR] > 2 * total[Tissue.MUSCLE]
+    assert total[Tissue.JOINT_FLUID] > total[Tissue.CARTILAGE]
+    for dark in (Tissue.FEMUR_CORTICAL, Tissue.VESSEL, Tissue.TENDON):
+        assert total[dark] < 0.3 * total[Tissue.MUSCLE]
+
+
+def test_wide_contrast_holds_gradient_and_spin_echoes():
+    kinds = [type(mr_scanner.draw_sequence(np.random.default_rng(seed))) for seed in range(60)]
+    assert {mr_scanner.FlashSequence, mr_scanner.SpinEchoSequence} == set(kinds)
 
 
 def test_mr_background_is_rician_noise():

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from ball_scene import RADIUS, THICKNESS, BallScene
 from ProximalFemurSegLib import models
 from ProximalFemurSegLib.errors import BadInputError

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.phantom.label_world import enclosed_in_axial_plane, upright, world_from_labels
 from ProximalFemurSegLib.phantom.mesh_femur import MeshFemur

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
 from ProximalFemurSegLib.orientation import Reorientation
 from ProximalFemurSegLib.resampling import axis_weights, coverage, footprint, index_map, resample
 from ProximalFemurSegLib.volume import Grid

@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import ProximalFemurSegLib
 import pytest
+
+import ProximalFemurSegLib
 from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.inference import apply_threshold

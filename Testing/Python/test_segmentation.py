@@ -4,10 +4,10 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-import simple_hips as hips
 import torch
 from skimage.filters import threshold_otsu
 
+import simple_hips as hips
 from ProximalFemurSegLib.errors import BadInputError, CancelledError
 from ProximalFemurSegLib.inference import apply_threshold, predict_probabilities, segment
 from ProximalFemurSegLib.orientation import Reorientation

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import simple_hips as hips
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.inference.engine import Engine

@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_samples import Balls, Failing
-from train_toy import toy_recipe
 
 import ProximalFemurSegLib
 from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
@@ -24,6 +22,8 @@ from ProximalFemurSegLib.training.feeding import Feeder
 from ProximalFemurSegLib.training.recipe import Recipe, read_recipe
 from ProximalFemurSegLib.training.trainer import batch_dice, learning_rate, read_log, train
 from ProximalFemurSegLib.training.validation import DiceValidation
+from toy_samples import Balls, Failing
+from train_toy import toy_recipe
 
 HERE = Path(__file__).parent
 

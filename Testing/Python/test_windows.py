@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from ProximalFemurSegLib.errors import CancelledError
 from ProximalFemurSegLib.inference.windows import axis_factors, predict_windows, window_starts
 

@@ -4,10 +4,10 @@ import sys
 import time
 
 import torch
-from toy_samples import Balls
 
 from ProximalFemurSegLib.training.recipe import Recipe
 from ProximalFemurSegLib.training.trainer import train
+from toy_samples import Balls
 
 
 def toy_recipe(**changes):

@@ -320,7 +320,8 @@ class _Run:
                 image, inside = self.engine.on_device(
                     lambda device, grid=grid: self._prepare(grid, first.preprocessing, device)
                 )
-            outer = self._forward(first, hip, image, stride, ", wider view" * min(growth, 1) + f" {growth}" * (growth > 1))
+            remark = "" if growth == 0 else ", wider view" if growth == 1 else f", wider view {growth}"
+            outer = self._forward(first, hip, image, stride, remark)
             image, inside = (t.to(outer.device) for t in (image, inside))
             if not find_bone:
                 return _Found({first.role: outer}, grid, inside)

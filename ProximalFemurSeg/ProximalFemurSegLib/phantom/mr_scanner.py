@@ -55,6 +55,40 @@ class FlashSequence:
         return density * steady * np.exp(-self.echo_ms / np.asarray(t2_star_ms, dtype=np.float64))
 
 
+# T2 ms (not T2*) that a train of spin echoes sees. Sources as above, and de Bazelaire et al. Radiology 2004;230:652
+# (pelvis at 1.5 and 3 T); fat appears longer in a train of echoes than in a single one. Flowing blood gives no signal.
+_SPIN_ECHO_T2 = {
+    Tissue.SKIN: 30.0,
+    Tissue.FAT: 140.0,
+    Tissue.MUSCLE: 35.0,
+    Tissue.TRABECULAR_BONE: 80.0,
+    Tissue.CARTILAGE: 42.0,
+    Tissue.JOINT_FLUID: 700.0,
+    Tissue.URINE: 1500.0,
+    Tissue.BOWEL: 70.0,
+    Tissue.VESSEL: 8.0,
+    Tissue.TENDON: 5.0,
+    Tissue.ORGAN: 80.0,
+    Tissue.FEMUR_TRABECULAR: 85.0,
+    Tissue.FEMUR_YELLOW_MARROW: 120.0,
+    Tissue.CYST: 300.0,
+    Tissue.CYST_FOCUS: 10.0,
+}
+
+
+@dataclass(frozen=True)
+class SpinEchoSequence:
+    """A train of spin echoes, T1-, density- or T2-weighted: repetition and effective echo time in ms."""
+
+    repetition_ms: float = 4000.0
+    echo_ms: float = 90.0
+
+    def signal(self, t1_ms, t2_ms, density):
+        """Signal after full refocusing; arrays broadcast."""
+        recovered = 1 - np.exp(-self.repetition_ms / np.asarray(t1_ms, dtype=np.float64))
+        return density * recovered * np.exp(-self.echo_ms / np.asarray(t2_ms, dtype=np.float64))
+
+
 @dataclass(frozen=True)
 class MrContrast:
     """Signal of every tissue, water and fat apart, by `Tissue` number; muscle is about 1.
@@ -105,7 +139,20 @@ class MrScan:
     fold_over: float = 0.0
 
 
-def draw_mr_contrast(rng: np.random.Generator, wide: float = 0.0, sequence: FlashSequence | None = None) -> MrContrast:
+def draw_sequence(rng: np.random.Generator) -> FlashSequence | SpinEchoSequence:
+    """Any gradient or spin echo in use."""
+    if rng.random() < 0.65:
+        return FlashSequence(
+            float(np.exp(rng.uniform(np.log(8), np.log(60)))), float(rng.uniform(1.5, 9.0)), float(rng.uniform(8, 60))
+        )
+    if rng.random() < 0.3:  # T1-weighted
+        return SpinEchoSequence(float(rng.uniform(450, 800)), float(rng.uniform(8, 20)))
+    return SpinEchoSequence(float(rng.uniform(2000, 6000)), float(rng.uniform(30, 130)))
+
+
+def draw_mr_contrast(
+    rng: np.random.Generator, wide: float = 0.0, sequence: FlashSequence | SpinEchoSequence | None = None
+) -> MrContrast:
     """Draw one person's signals.
 
     Parameters
@@ -113,19 +160,18 @@ def draw_mr_contrast(rng: np.random.Generator, wide: float = 0.0, sequence: Flas
     rng : numpy.random.Generator
     wide : float
         0 gives T1-weighted FLASH; up to 1 mixes in other sequences and arbitrary contrast, to make training robust.
-    sequence : FlashSequence, optional
-        SciRep-2018's if left out.
+    sequence : FlashSequence or SpinEchoSequence, optional
+        SciRep-2018's if left out, or any if ``wide``.
     """
-    sequence = FlashSequence() if sequence is None else sequence
-    if wide > 0:
-        sequence = FlashSequence(
-            float(np.exp(rng.uniform(np.log(8), np.log(60)))), float(rng.uniform(1.5, 9.0)), float(rng.uniform(8, 60))
-        )
+    if sequence is None:
+        sequence = draw_sequence(rng) if wide > 0 else FlashSequence()
+    spin_echo = isinstance(sequence, SpinEchoSequence)
     count = len_tissues()
     water, fat = np.zeros(count), np.zeros(count)
     fat_t1 = rng.uniform(330, 400)
     # A few percent of every tissue's constants differ from person to person.
     for tissue, (t1, t2, density, share) in _MR_TABLE.items():
+        t2 = _SPIN_ECHO_T2.get(tissue, t2) if spin_echo else t2
         t1, t2 = t1 * np.exp(rng.normal(0, 0.08)), t2 * np.exp(rng.normal(0, 0.12))
         share = np.clip(share * (1 + rng.normal(0, 0.08)), 0, 0.97)
         # The water of a fatty tissue is that of its cells; its fat is fat.

@@ -13,8 +13,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer
 import slicer.util
-from ProximalFemurSegLib.mrml.headless import HeadlessSlicer
 from PySide6 import QtCore, QtWidgets
+
+from ProximalFemurSegLib.mrml.headless import HeadlessSlicer
 
 from . import mrml_widgets, parameter_node, pythonqt, scripted_module
 
