@@ -6,7 +6,7 @@ Every phantom is a patient whose seed and femoral shape no training saw: of the 
 --anatomy, every other one over the real shapes that are held out. Each is scanned as the papers do (MR 512 x 512 x 60
 at 0.234 x 0.234 x 1.5 mm; CT 192 x 192 x 200 at 0.8 x 0.8 x 1 mm), segmented by `segment` as a user would, and compared
 with the exact truth on the scan's own grid. Results are added to FOLDER/MODALITY.jsonl one by one, so that a stopped
-run goes on; FOLDER/MODALITY.json holds the summary.
+run goes on; FOLDER/MODALITY.json holds the summary, which --cards copies to the cards of the networks that were run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from ProximalFemurSegLib.evaluation import evaluate_masks
 from ProximalFemurSegLib.inference import segment
-from ProximalFemurSegLib.models import default_preset
+from ProximalFemurSegLib.models import card, default_preset, weights_path, write_card
 from ProximalFemurSegLib.phantom.generate import generate, make_scene
 from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, real_scene
 
@@ -67,12 +67,27 @@ def summary(entries: list[dict], modality: str) -> dict:
     return table
 
 
+def put_on_cards(table: dict, modality: str, anatomy: bool) -> None:
+    """Every network's card gets the figures of what it segments, and what they were measured on."""
+    shapes = "of the project's own geometry and, every other one, over real shapes" if anatomy else "of own geometry"
+    for stage in default_preset(modality).stages:
+        entries = card(stage)
+        entries["metrics"]["held_out_phantoms"] = {
+            "phantoms": table["phantoms"],
+            "what": f"simulated {modality.upper()} {shapes}, of seeds and shapes that no training saw; whole pipeline",
+            "command": "python Testing/Benchmarks/held_out_phantoms.py",
+            **table[stage.role],
+        }
+        write_card(entries, weights_path(stage).with_suffix(".json"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--modality", choices=("ct", "mr"), action="append")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--anatomy", type=Path)
+    parser.add_argument("--cards", action="store_true", help="copy the summary to the cards of the weights")
     arguments = parser.parse_args()
     library = None
     if arguments.anatomy:
@@ -95,6 +110,8 @@ def main() -> None:
         table = summary(entries, modality)
         (arguments.output / f"{modality}.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
         print(json.dumps(table, indent=2))
+        if arguments.cards:
+            put_on_cards(table, modality, arguments.anatomy is not None)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,19 @@ def test_training_on_pairs_gives_weights_card_and_curves(pairs, tmp_path, monkey
     (entry,) = [entry for entry in listed if entry["name"] == STEM]
     assert entry["weights_here"] and entry["stages"][0]["card"] == str(out / f"{STEM}.json")
 
+    # Another training goes on from these weights, and its card says so; another network cannot.
+    start = out / f"{STEM}.safetensors"
+    again = invoke(*arguments(pairs, tmp_path / "again", "--start", start, "--json"))
+    assert again.exit_code == 0, again.stderr
+    second = json.loads((tmp_path / "again" / f"{STEM}.json").read_text())
+    assert second["data"]["started_from"] == {"weights": STEM, "sha256": card["sha256"]}
+    fresh = json.loads((out / f"{STEM}.json").read_text())["curves"]["training"]["loss"][0]
+    assert second["curves"]["training"]["loss"][0] != fresh
+    other = ["train", "--network", "unet3d", "--data", pairs, "--output", tmp_path / "other", "--start", start]
+    assert_refused(invoke(*other), start.name, "unet3d")
+    no_weights = out / "bone" / "recipe.json"
+    assert_refused(invoke(*arguments(pairs, tmp_path / "third", "--start", no_weights)), no_weights.name)
+
     # The same folder again is another training, unless it is to be resumed.
     assert_refused(invoke(*arguments(pairs, out)), "resume")
     resumed = invoke(*arguments(pairs, out, "--resume"))

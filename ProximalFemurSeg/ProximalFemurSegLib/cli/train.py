@@ -23,6 +23,8 @@ from .progress import Progress, progress_option
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time for each network, in minutes.")
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path),
               help="Recipe (.json, .toml) with loss, optimizer, learning rate and so on, instead of the usual one.")
+@click.option("--start", metavar="shipped|FILE",
+              help="Go on from weights that are there: those of this program, or a .safetensors file of a training.")
 @click.option("--patch", type=click.IntRange(min=8), nargs=3, metavar="D H W",
               help="Voxels of a training sample along the network's slices, rows and columns.")
 @click.option("--scenes", type=click.IntRange(min=1), default=60, show_default=True,
@@ -76,18 +78,22 @@ def train(network, data, output, stage, resume, progress_style, as_json, **choic
                    f"{entry['validation']['dice']:.4f}; trained on {entry['trained_on']}.")
 
 
-def _train_one(preset, stage, data, output, resume, progress, *, epochs, minutes, recipe_file, patch, scenes, anatomy,
-               simulated, seed, device, workers) -> dict:
+def _train_one(preset, stage, data, output, resume, progress, *, epochs, minutes, recipe_file, start, patch, scenes,
+               anatomy, simulated, seed, device, workers) -> dict:
     import json
     import math
 
     from ..inference.devices import choose_device
+    from ..models import sha256, weights_path
     from ..training.phantom_training import phantom_recipe
     from ..training.recipe import read_recipe
     from ..training.stage_training import pair_training_data, phantom_training_data, train_stage
+    from ..training.start import read_start
     from ..training_figure import draw_training_curves
 
     folder = output / stage.role
+    start = weights_path(stage) if start == "shipped" else start
+    state = read_start(start, stage) if start else None
     recipe = read_recipe(recipe_file) if recipe_file else phantom_recipe(stage, minutes, seed=seed)
     if recipe_file and minutes:
         recipe = recipe.replace(minutes=minutes)
@@ -106,6 +112,8 @@ def _train_one(preset, stage, data, output, resume, progress, *, epochs, minutes
             stage, preset.modality, data, folder / "pairs", simulated, patch, seed,
             progress=lambda done, total: progress(title, done, total),
         )
+    if start:
+        prepared.description["started_from"] = {"weights": Path(start).stem, "sha256": sha256(start)}
     if epochs:
         recipe = recipe.replace(steps=max(1, math.ceil(epochs * prepared.epoch / recipe.batch_size)))
     recipe = recipe.replace(validate_every=min(recipe.validate_every, recipe.steps))
@@ -117,7 +125,9 @@ def _train_one(preset, stage, data, output, resume, progress, *, epochs, minutes
             share = max(share, entry["seconds"] / 60 / recipe.minutes)
         progress(f"training {stage.role}", min(share, 1.0), 1)
 
-    result, weights = train_stage(stage, prepared, recipe, folder, output, resume, device, workers, report)
+    result, weights = train_stage(
+        stage, prepared, recipe, folder, output, resume, device, workers, report, start=state
+    )
     draw_training_curves(folder, weights.with_name(f"{weights.stem}-curves.png"), f"{preset.name}, {stage.role}")
     card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
     return {

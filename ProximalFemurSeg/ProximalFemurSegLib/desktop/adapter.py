@@ -50,12 +50,15 @@ class DesktopAdapter(Adapter):
         slicer.app.processEvents()
 
     def _centre(self, segmentation_node):
-        """Slices through the middle of the bone, and the bone in the middle of the 3D view."""
+        """Slices through the middle of a bone, not between two of them; the bones in the middle of the 3D view."""
         bounds = [0.0] * 6
         segmentation_node.GetRASBounds(bounds)
         if bounds[0] > bounds[1]:
             return
-        middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
+        first = segmentation_node.GetSegmentation().GetNthSegmentID(0)
+        middle = segmentation_node.GetSegmentCenterRAS(first)
+        if middle is None:
+            middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
         layout = slicer.app.layoutManager()
         for name in layout.sliceViewNames():
             layout.sliceWidget(name).mrmlSliceNode().JumpSliceByCentering(*middle)

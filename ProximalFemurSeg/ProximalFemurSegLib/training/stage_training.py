@@ -183,6 +183,7 @@ def train_stage(
     workers: int = 1,
     progress=None,
     cancelled=None,
+    start=None,
 ) -> tuple[TrainingResult, Path | None]:
     """Train one network and export its weights and card.
 
@@ -198,7 +199,7 @@ def train_stage(
         For checkpoints and the log.
     out_dir : path-like
         For the weights and the card.
-    resume, device, workers, progress, cancelled
+    resume, device, workers, progress, cancelled, start
         As for `trainer.train`.
 
     Returns
@@ -213,7 +214,7 @@ def train_stage(
         If the data hold no bone to validate on, or as `trainer.train`.
     """
     validation = DiceValidation(data.held_out, data.held_out_count)
-    result = train(recipe, data.samples, folder, validation, resume, device, workers, progress=progress,
+    result = train(recipe, data.samples, folder, validation, resume, device, workers, start=start, progress=progress,
                    cancelled=cancelled)
     if not result.finished:
         return result, None
