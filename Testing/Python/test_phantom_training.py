@@ -16,7 +16,7 @@ from ProximalFemurSegLib.training import phantom_training
 from ProximalFemurSegLib.training.phantom_cases import bake_body, bake_hip, load_case, save_case
 from ProximalFemurSegLib.training.phantom_data import CtSamples, LocatorSamples, MrSamples, Variation
 
-STILL = Variation(rotation_deg=0.0, zoom=1.0, bend_mm=0.0, wide=0.0, cut=0.0, coarse=0.0, metal=0.0)
+STILL = Variation(rotation_deg=0.0, zoom=1.0, bend_mm=0.0, wide=0.0, cut=0.0, coarse=0.0, metal=0.0, thin=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,8 @@ class CtContrast:
         HU that the densest trabecular bone of the femur adds to the marrow.
     trabecular_texture : float
         Relative standard deviation of the trabecular network.
+    trabecular_patches : float
+        Relative standard deviation of slow changes, over a centimetre, in the density of the trabecular network.
     cortex : float
         HU of compact femoral cortex.
     trabecular_falloff : float
@@ -42,6 +44,7 @@ class CtContrast:
     trabecular_texture: float
     cortex: float
     trabecular_falloff: float = 1.0
+    trabecular_patches: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def draw_ct_contrast(rng: np.random.Generator, wide: float = 1.0) -> CtContrast:
         trabecular_texture=float(rng.uniform(0.08, 0.30)),
         cortex=float(rng.uniform(800, 1500)),
         trabecular_falloff=float(np.exp(rng.uniform(np.log(0.6), np.log(3.0)))),
+        trabecular_patches=float(rng.uniform(0.0, 0.3)),
     )
 
 
@@ -142,9 +146,12 @@ def surroundings_texture(tissue: torch.Tensor, contrast: CtContrast) -> torch.Te
     return torch.tensor(contrast.texture, dtype=torch.float32, device=tissue.device)[tissue.long()]
 
 
-def femur_hu(density: torch.Tensor, texture: torch.Tensor, contrast: CtContrast) -> torch.Tensor:
-    """HU of trabecular bone and marrow from the relative density (0 to 1) and a unit texture."""
-    network = density.clamp_min(0.0) ** contrast.trabecular_falloff * (1.0 + contrast.trabecular_texture * texture)
+def femur_hu(
+    density: torch.Tensor, texture: torch.Tensor, contrast: CtContrast, patches: torch.Tensor | float = 0.0
+) -> torch.Tensor:
+    """HU of trabecular bone and marrow from the relative density (0 to 1), a unit texture and unit slow changes."""
+    uneven = 1.0 + contrast.trabecular_texture * texture + contrast.trabecular_patches * patches
+    network = density.clamp_min(0.0) ** contrast.trabecular_falloff * uneven
     return contrast.marrow + contrast.trabecular_gain * network.clamp_min(0.0)
 
 
@@ -195,7 +202,7 @@ def compose_ct(
     voxel = float(np.mean(spacing))
     cortex = contrast.cortex * (1.0 + 0.08 * patches)
     inside = occupancy(endosteal, voxel)
-    bone = inside * femur_hu(density, texture, contrast) + (1.0 - inside) * cortex
+    bone = inside * femur_hu(density, texture, contrast, patches) + (1.0 - inside) * cortex
     whole = occupancy(periosteal, voxel)
     image = whole * bone + (1.0 - whole) * image
     image = gaussian_blur(image, [b / s for b, s in zip(scan.blur_mm, spacing)])

@@ -71,6 +71,8 @@ class Variation:
         Probability of thick or coarse voxels.
     metal : float
         Probability of an implant.
+    thin : float
+        Probability of a thin cortex where it is not thick anyway, as in old age.
     """
 
     rotation_deg: float = 8.0
@@ -80,6 +82,7 @@ class Variation:
     cut: float = 0.3
     coarse: float = 0.5
     metal: float = 0.1
+    thin: float = 0.6
 
 
 class Patch:
@@ -122,6 +125,7 @@ class Patch:
         count = torch.as_tensor(high - low, dtype=torch.float32)
         self.where = (local / (count - 1) * 2 - 1).flip(-1)[None]
         self.zoom = zoom
+        self.thinning = float(rng.uniform(0.25, 1.0)) if rng.random() < variation.thin else 1.0
         # Outside the baked box nothing is known: it counts as outside the field of view.
         self.valid = ((points >= 0) & (points <= torch.as_tensor(size - 1.0, dtype=torch.float32))).all(-1)
 
@@ -133,7 +137,13 @@ class Patch:
 
     def distance(self, channel: int) -> torch.Tensor:
         """The box's periosteal (1) or endosteal (2) distance in mm."""
-        return (self.raw[channel].to(torch.float32) - 128.0) * DISTANCE_STEP
+        outer, inner = ((self.raw[n].to(torch.float32) - 128.0) * DISTANCE_STEP for n in (1, 2))
+        if channel == 1:
+            return outer
+        thickness = inner - outer
+        # The shaft's cortex of more than five millimetres stays what it is.
+        share = self.thinning + (1.0 - self.thinning) * (thickness / 5.0).clamp(0.0, 1.0)
+        return outer + share * thickness
 
 
 def _rotation(angles) -> np.ndarray:
