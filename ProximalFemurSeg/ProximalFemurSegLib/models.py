@@ -108,6 +108,8 @@ class Preset:
 # Coronal slices: D runs forwards, rows downwards, columns to the patient's left; 0.469 mm are 256 pixels over the
 # papers' 120 mm field of view.
 MR_FRAME = Preprocessing((1.5, 0.469, 0.469), "AIL", "mr-percentile", (48, 256, 256))
+# The 2D networks see the slices as they were scanned.
+MR_SLICE_FRAME = Preprocessing((1.5, 0.234, 0.234), "AIL", "mr-percentile", (1, 512, 512))
 CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left")
 LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
 
@@ -137,6 +139,32 @@ _PRESETS = (
         "3D",
         "mr",
         (Stage("bone", "unet3d", {"base_features": 32, "levels": 4}, MR_FRAME, "unet3d"),),
+    ),
+    Preset(
+        "unet2d",
+        "2D U-Net over three slices, 64 features, 4 levels",
+        "SciRep-2018",
+        "2D",
+        "mr",
+        (Stage("bone", "unet2d", {"base_features": 64, "levels": 4}, MR_SLICE_FRAME, "unet2d"),),
+    ),
+    Preset(
+        "unet2d-dilated",
+        "2D U-Net over three slices with dilated centre, 64 features, 4 levels",
+        "SciRep-2018",
+        "2D",
+        "mr",
+        (Stage("bone", "unet2d-dilated", {"base_features": 64, "levels": 4, "rates": [1, 2, 4, 8]}, MR_SLICE_FRAME,
+               "unet2d-dilated"),),
+    ),
+    Preset(
+        "unet2d-valid",
+        "2D U-Net over three slices without padding, 32 features, 3 levels",
+        "arXiv-v1 (CNN#2), arXiv-v2, SciRep-2018 (2D CNN*)",
+        "2D",
+        "mr",
+        (Stage("bone", "unet2d-valid", {"base_features": 32, "levels": 3, "dropout": 0.5, "patches": 3}, MR_SLICE_FRAME,
+               "unet2d-valid"),),
     ),
     Preset(
         "vnet",
@@ -373,7 +401,7 @@ def load_network(stage: Stage, device="cpu"):
     """
     import torch
 
-    from .networks import build_network
+    from .networks import build_network, use_channels_last
 
     path = weights_path(stage)
     status = path.stat()
@@ -387,7 +415,7 @@ def load_network(stage: Stage, device="cpu"):
                 raise BadInputError(f"The weights {path} do not fit the network {stage.architecture}; get the files "
                                     f"that belong to this version.")
             network.eval().requires_grad_(False)
-            _cache[key] = network.to(device=device, memory_format=torch.channels_last_3d)
+            _cache[key] = use_channels_last(network.to(device))
         return _cache[key]
 
 

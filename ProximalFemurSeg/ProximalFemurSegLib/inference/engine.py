@@ -11,6 +11,7 @@ import torch
 
 from ..cpu_tuning import tune_malloc
 from ..errors import BadInputError, ProximalFemurSegError
+from ..networks import use_channels_last
 from .devices import choose_device, describe_device, fast_precision
 from .plan import plan_windows, sliding_plan
 from .windows import predict_windows
@@ -179,7 +180,7 @@ class Engine:
         network = load(self.device)
         if isinstance(network, torch.nn.Module):
             # Channels last is what oneDNN and the tensor cores compute in; other layouts are converted in every layer.
-            network = network.eval().to(memory_format=torch.channels_last_3d)
+            network = use_channels_last(network.eval())
         return network
 
     def _forward(self, network, windows):

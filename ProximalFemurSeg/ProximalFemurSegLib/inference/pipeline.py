@@ -167,8 +167,6 @@ class _Run:
                 f"The network {preset.name} is for {preset.modality.upper()}, but {self.name} is taken as "
                 f"{self.modality.upper()}; choose another network, or --modality {preset.modality} if it is one."
             )
-        if preset.dimension != "3D":
-            raise BadInputError(f"The network {preset.name} works on single slices, which cannot be run here yet.")
         self.preset = preset
         # Weights that are not here are complained of now, not after the femora were looked for.
         self.cards = {stage.role: self.models.card(stage) for stage in preset.stages}

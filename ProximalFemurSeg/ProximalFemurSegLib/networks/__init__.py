@@ -13,6 +13,9 @@ import inspect
 from ..errors import BadInputError
 
 _ARCHITECTURES = {
+    "unet2d": ("unet2d", "UNet2D"),
+    "unet2d-dilated": ("unet2d_dilated", "UNet2DDilated"),
+    "unet2d-valid": ("unet2d_valid", "UNet2DValid"),
     "unet3d": ("unet3d", "UNet3D"),
     "unet3d-dilated": ("unet3d_dilated", "UNet3DDilated"),
     "vnet": ("vnet", "VNet"),
@@ -57,6 +60,17 @@ def build_network(architecture: str, **options):
             f"The network {architecture} has no option {', '.join(unknown)}; its options are {', '.join(known)}."
         )
     return network_class(**options)
+
+
+def use_channels_last(network):
+    """Lay a network's kernels out for convolutions over channels-last images, in place; returns the network."""
+    import torch
+
+    for parameter in network.parameters():
+        if parameter.ndim in (4, 5):
+            layout = torch.channels_last if parameter.ndim == 4 else torch.channels_last_3d
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    return network
 
 
 def parameter_count(network) -> int:

@@ -29,6 +29,16 @@ def check_fraction(network: str, **values) -> None:
         require(ok, f"{network}: {name} must lie in [0, 1), not {value!r}.")
 
 
+def checked_rates(network: str, rates) -> tuple[int, ...]:
+    """Dilation rates as a tuple; refuses none, repeated ones, and what is no rate."""
+    rates = tuple(rates) if isinstance(rates, (tuple, list)) else (rates,)
+    require(len(rates) > 0, f"{network}: rates must name at least one dilation rate.")
+    for rate in rates:
+        check_positive_int(network, rates=rate)
+    require(len(set(rates)) == len(rates), f"{network}: the rates {rates} name one rate twice.")
+    return rates
+
+
 def check_input(network: str, shape, in_channels: int, multiple: tuple) -> None:
     """Refuse a tensor that the network cannot take, with a sentence that says which sizes work.
 
@@ -75,8 +85,8 @@ def init_glorot(module: nn.Module, bias: float = 0.10) -> nn.Module:
 NORMS = ("batch", "instance")
 
 
-def make_norm(norm: str, channels: int, momentum: float = 0.1) -> nn.Module:
-    """Batch or (affine) instance normalisation over volumes.
+def make_norm(norm: str, channels: int, momentum: float = 0.1, dims: int = 3) -> nn.Module:
+    """Batch or (affine) instance normalisation over volumes, or over slices where ``dims`` is 2.
 
     Raises
     ------
@@ -84,26 +94,33 @@ def make_norm(norm: str, channels: int, momentum: float = 0.1) -> nn.Module:
         If the name is neither ``batch`` nor ``instance``.
     """
     if norm == "batch":
-        return nn.BatchNorm3d(channels, momentum=momentum)
+        return (nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d)(channels, momentum=momentum)
     if norm == "instance":
-        return nn.InstanceNorm3d(channels, affine=True)
+        return (nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm3d)(channels, affine=True)
     raise BadInputError(f"There is no normalisation named {norm!r}; choose one of {', '.join(NORMS)}.")
 
 
 def with_relu(convolution: nn.Module, norm: str = "none") -> nn.Sequential:
     """A convolution and ReLU, on request with a normalisation between them (the MR papers have none)."""
-    between = [] if norm == "none" else [make_norm(norm, convolution.out_channels, momentum=0.05)]
+    dims = convolution.weight.ndim - 2
+    between = [] if norm == "none" else [make_norm(norm, convolution.out_channels, momentum=0.05, dims=dims)]
     return nn.Sequential(convolution, *between, nn.ReLU(inplace=True))
 
 
-def conv_relu(inputs: int, outputs: int, dilation: int = 1, norm: str = "none") -> nn.Sequential:
-    """A padded 3x3x3 convolution and ReLU; the size of the image stays."""
-    return with_relu(nn.Conv3d(inputs, outputs, 3, padding=dilation, dilation=dilation), norm)
+def conv_relu(
+    inputs: int, outputs: int, dilation: int = 1, norm: str = "none", dims: int = 3, padded: bool = True
+) -> nn.Sequential:
+    """A 3x3x3 (or, with ``dims`` 2, 3x3) convolution and ReLU; padded, the size of the image stays."""
+    convolution = nn.Conv2d if dims == 2 else nn.Conv3d
+    return with_relu(convolution(inputs, outputs, 3, padding=dilation * padded, dilation=dilation), norm)
 
 
-def two_convs(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
-    """Two padded 3x3x3 convolutions with ReLU: one level of a 3D U-Net."""
-    return nn.Sequential(conv_relu(inputs, outputs, norm=norm), conv_relu(outputs, outputs, norm=norm))
+def two_convs(inputs: int, outputs: int, norm: str = "none", dims: int = 3, padded: bool = True) -> nn.Sequential:
+    """Two convolutions with ReLU: one level of a U-Net."""
+    return nn.Sequential(
+        conv_relu(inputs, outputs, norm=norm, dims=dims, padded=padded),
+        conv_relu(outputs, outputs, norm=norm, dims=dims, padded=padded),
+    )
 
 
 def up_conv(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
@@ -116,14 +133,14 @@ def up_conv(inputs: int, outputs: int, norm: str = "none") -> nn.Sequential:
 
 
 def max_pool(x: torch.Tensor) -> torch.Tensor:
-    """2x2x2 max-pooling with stride 2: each size halves."""
+    """Max-pooling over pairs along every axis, of volumes or slices: sizes halve, an odd last voxel is left out."""
     # Autocast on a CPU would pool in float32, converting there and back; the largest of numbers needs no such care.
     with torch.autocast("cpu", enabled=False):
-        return functional.max_pool3d(x, 2)
+        return functional.max_pool3d(x, 2) if x.ndim == 5 else functional.max_pool2d(x, 2)
 
 
 class ParallelDilated(nn.Module):
-    """Padded 3x3x3 convolutions with different dilation rates side by side, concatenated (SciRep-2018 Fig. 6).
+    """Padded 3x3x3 (or 3x3) convolutions with different dilation rates side by side, concatenated (SciRep-2018 Fig. 6).
 
     Parameters
     ----------
@@ -135,13 +152,15 @@ class ParallelDilated(nn.Module):
         Dilation rates; the padding equals the rate, so the size stays.
     norm : str
         As for `with_relu`.
+    dims : int
+        3 for volumes, 2 for slices.
     """
 
-    def __init__(self, inputs: int, outputs: int, rates, norm: str = "none"):
+    def __init__(self, inputs: int, outputs: int, rates, norm: str = "none", dims: int = 3):
         super().__init__()
         self.rates = tuple(rates)
-        self.branches = nn.ModuleList(conv_relu(inputs, outputs, dilation=r, norm=norm) for r in self.rates)
+        self.branches = nn.ModuleList(conv_relu(inputs, outputs, r, norm, dims) for r in self.rates)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, inputs, D, H, W) -> (B, len(rates) * outputs, D, H, W)."""
+        """(B, inputs, ...) -> (B, len(rates) * outputs, ...)."""
         return torch.cat([branch(x) for branch in self.branches], dim=1)

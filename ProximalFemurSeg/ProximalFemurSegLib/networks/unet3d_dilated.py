@@ -36,12 +36,7 @@ class UNet3DDilated(UNet3D):
 
     def __init__(self, base_features: int = 32, levels: int = 4, in_channels: int = 1, classes: int = 2,
                  dropout: float = 0.0, rates=(1, 2, 4, 8), norm: str = "none"):
-        rates = tuple(rates) if isinstance(rates, (tuple, list)) else (rates,)
-        blocks.require(len(rates) > 0, f"{self.name}: rates must name at least one dilation rate.")
-        for rate in rates:
-            blocks.check_positive_int(self.name, rates=rate)
-        blocks.require(len(set(rates)) == len(rates), f"{self.name}: the rates {rates} name one rate twice.")
-        object.__setattr__(self, "rates", rates)
+        object.__setattr__(self, "rates", blocks.checked_rates(self.name, rates))
         super().__init__(base_features, levels, in_channels, classes, dropout, norm)
 
     def _make_centre(self, inputs: int, outputs: int) -> tuple[nn.Module, int]:

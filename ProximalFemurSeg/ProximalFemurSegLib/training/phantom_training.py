@@ -16,6 +16,14 @@ PATCHES = {
     "periosteal": (64, 112, 112),
     "endosteal": (64, 96, 96),
 }
+# A planar network sees a few slices of more pixels.
+PLANAR_PATCH = (8, 256, 256)
+
+
+def patch_shape(stage) -> tuple[int, int, int]:
+    """Voxels (D, H, W) of a training sample for a stage of a preset."""
+    window = stage.preprocessing.window
+    return PLANAR_PATCH if window is not None and window[0] == 1 else PATCHES[stage.role]
 
 
 def phantom_recipe(stage, minutes: float | None = None, steps: int = 20000, seed: int = 1) -> Recipe:
@@ -44,7 +52,7 @@ def phantom_samples(stage, folder, held_out: bool = False, shape=None, seed: int
     def chosen(name: str) -> bool:
         return is_training_case(name) != held_out
 
-    shape = PATCHES[stage.role] if shape is None else shape
+    shape = patch_shape(stage) if shape is None else shape
     seed = seed + (1000 if held_out else 0)
     if stage.role == "locator":
         return LocatorSamples(folder / "bodies", shape, seed=seed, names=chosen)

@@ -15,7 +15,7 @@ from .pair_cases import prepare_pairs
 from .pair_data import PairSamples, split_subjects
 from .pair_table import find_pairs
 from .phantom_cohort import bake_cohort
-from .phantom_training import PATCHES, phantom_samples
+from .phantom_training import patch_shape, phantom_samples
 from .trainer import BEST, TrainingResult, train
 from .validation import DiceValidation
 
@@ -84,7 +84,7 @@ def phantom_training_data(stage, folder, anatomy=None, scenes=60, held_out=8, pa
             "scenes": scenes,
             "held_out_scenes": held_out,
             "seed": seed,
-            "patch": list(patch or PATCHES[stage.role]),
+            "patch": list(patch or patch_shape(stage)),
         },
     )
 
@@ -127,7 +127,7 @@ def pair_training_data(stage, modality, source, folder, simulated=False, patch=N
     training, validation = split_subjects(subjects.values(), seed=seed)
     cases = {group: [name for name, subject in subjects.items() if subject in chosen]
              for group, chosen in (("training", training), ("validation", validation))}
-    patch = PATCHES[stage.role] if patch is None else patch
+    patch = patch_shape(stage) if patch is None else patch
     return TrainingData(
         samples=PairSamples(folder, cases["training"], stage, patch, seed=seed),
         held_out=PairSamples(folder, cases["validation"], stage, patch, augmentation=None),

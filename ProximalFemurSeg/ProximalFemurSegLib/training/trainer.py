@@ -16,7 +16,7 @@ from torch import nn
 
 from ..cpu_tuning import available_cpus, bf16_is_fast, tune_malloc
 from ..errors import BadInputError
-from ..networks import build_network
+from ..networks import build_network, use_channels_last
 from .feeding import Feeder
 from .losses import find_loss
 from .recipe import Recipe
@@ -236,7 +236,7 @@ def train(
     network = build_network(recipe.architecture, **recipe.options)
     if start is not None:
         network.load_state_dict(start)
-    network.to(device=device, memory_format=torch.channels_last_3d)
+    use_channels_last(network.to(device))
     optimizer = _make_optimizer(recipe, network)
     average = _Average(network, recipe.ema_decay)
     dtype = _precision(recipe, device)
