@@ -141,6 +141,14 @@ _PRESETS = (
         (Stage("bone", "unet3d", {"base_features": 32, "levels": 4}, MR_FRAME, "unet3d"),),
     ),
     Preset(
+        "patch2d",
+        "CNN over 32 x 32 patches of three slices",
+        "arXiv-v1 (CNN#1)",
+        "2D",
+        "mr",
+        (Stage("bone", "patch2d", {"base_features": 32}, MR_SLICE_FRAME, "patch2d"),),
+    ),
+    Preset(
         "unet2d",
         "2D U-Net over three slices, 64 features, 4 levels",
         "SciRep-2018",

@@ -13,6 +13,7 @@ import inspect
 from ..errors import BadInputError
 
 _ARCHITECTURES = {
+    "patch2d": ("patch2d", "Patch2D"),
     "unet2d": ("unet2d", "UNet2D"),
     "unet2d-dilated": ("unet2d_dilated", "UNet2DDilated"),
     "unet2d-valid": ("unet2d_valid", "UNet2DValid"),
