@@ -116,11 +116,11 @@ LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
 _PRESETS = (
     Preset(
         "unet3d-dilated-f16",
-        "3D U-Net with dilated centre, 16 features, 3 levels, batch norm",
-        "SciRep-2018, smaller than the paper's (F 16, L 3), with batch norm",
+        "3D U-Net with dilated centre, 16 features, 3 levels, instance norm",
+        "SciRep-2018, smaller than the paper's (F 16, L 3), with instance norm",
         "3D",
         "mr",
-        (Stage("bone", "unet3d-dilated", {"base_features": 16, "levels": 3, "rates": [1, 2, 4, 8], "norm": "batch"},
+        (Stage("bone", "unet3d-dilated", {"base_features": 16, "levels": 3, "rates": [1, 2, 4, 8], "norm": "instance"},
                MR_FRAME, "unet3d-dilated-f16"),),
     ),
     Preset(
@@ -176,14 +176,14 @@ _PRESETS = (
     ),
     Preset(
         "vnet",
-        "V-Net cascade: periosteal, then endosteal",
-        "QCT-2021",
+        "V-Net cascade: periosteal, then endosteal, instance norm",
+        "QCT-2021, with instance norm, which is batch norm over its batches of one image",
         "3D",
         "ct",
         (
-            Stage("periosteal", "vnet", {"base_features": 16}, CT_FRAME, "vnet-periosteal"),
-            Stage("endosteal", "vnet", {"base_features": 16}, dataclasses.replace(CT_FRAME, blank_outside=True),
-                  "vnet-endosteal"),
+            Stage("periosteal", "vnet", {"base_features": 16, "norm": "instance"}, CT_FRAME, "vnet-periosteal"),
+            Stage("endosteal", "vnet", {"base_features": 16, "norm": "instance"},
+                  dataclasses.replace(CT_FRAME, blank_outside=True), "vnet-endosteal"),
         ),
     ),
     Preset(
@@ -192,7 +192,7 @@ _PRESETS = (
         "none; stands in for cropping by hand",
         "3D",
         "any",
-        (Stage("locator", "vnet", {"base_features": 8, "classes": 3}, LOCATOR_FRAME, "locator"),),
+        (Stage("locator", "vnet", {"base_features": 8, "classes": 3, "norm": "instance"}, LOCATOR_FRAME, "locator"),),
         internal=True,
     ),
 )

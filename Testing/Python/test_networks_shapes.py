@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ProximalFemurSegLib.errors import BadInputError
-from ProximalFemurSegLib.networks import architectures, build_network, parameter_count
+from ProximalFemurSegLib.networks import blocks, build_network, parameter_count
 
 # name, options, size (D, H, W), size_multiple
 SIZES = [
@@ -109,7 +109,7 @@ def test_impossible_sizes_are_refused_with_one_that_works(name, size):
         network(torch.zeros(1, 1, *size))
 
 
-@pytest.mark.parametrize("name", architectures())
+@pytest.mark.parametrize("name", VOLUMETRIC)
 def test_wrong_channels_and_axes_are_refused(name):
     network = build_network(name, base_features=1)
     with pytest.raises(BadInputError, match="1 input channel"):
@@ -154,7 +154,7 @@ def test_glorot_weights_and_bias(name):
 
 @pytest.mark.parametrize("rates", [None, (1, 2, 4, 8)])
 def test_normalised_unet_has_a_scale_and_a_shift_per_map(rates):
-    """Shipped MR weights have batch norm after every convolution but the last."""
+    """On request there is a norm after every convolution but the last."""
     name, options = ("unet3d", {}) if rates is None else ("unet3d-dilated", {"rates": rates})
     network = build_network(name, base_features=4, levels=2, norm="batch", **options)
     centre = 2 * 16 if rates is None else len(rates) * 16
@@ -177,3 +177,27 @@ def test_mixed_precision_holds_in_every_layer(name):
     first = next(iter(seen))
     assert [path for path, dtype in seen.items() if dtype != torch.bfloat16] == [first]
     assert logits.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 3, 6, 5), (2, 4, 3, 6, 5), (1, 4, 7, 6), (3, 4, 7, 6), (1, 4, 1, 1, 1)])
+def test_instance_norm_is_torchs(shape):
+    """For one image it is computed another way; numbers and gradients are the same, in training and after it."""
+    torch.manual_seed(0)
+    ours = blocks.make_norm("instance", 4, dims=len(shape) - 2)
+    theirs = (torch.nn.InstanceNorm2d if len(shape) == 4 else torch.nn.InstanceNorm3d)(4, affine=True)
+    for parameter in ours.parameters():
+        torch.nn.init.normal_(parameter)
+    theirs.load_state_dict(ours.state_dict())
+    layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+    x = torch.randn(shape).to(memory_format=layout).requires_grad_()
+    if min(shape[2:]) == max(shape[2:]) == 1:
+        with pytest.raises(ValueError, match="more than 1 spatial element"):
+            ours(x)
+        return
+    results = [ours(x), ours.eval()(x), theirs(x)]
+    gradients = [torch.autograd.grad(r.square().sum() + r.sin().sum(), x, retain_graph=True)[0] for r in results]
+    for n in (0, 1):
+        torch.testing.assert_close(results[n], results[2])
+        torch.testing.assert_close(gradients[n], gradients[2])
+    if shape[0] == 1:
+        assert results[0].is_contiguous(memory_format=layout)

@@ -74,8 +74,10 @@ class VNet(nn.Module):
 
     Batch norm with one or two patches a step: the running statistics have to be a long average (momentum 0.05 or
     less), and the last part of a training should run with the statistics held (`Recipe.freeze_norm`), so that the
-    network is trained as it will be used. ``norm="instance"`` normalises every patch by itself and needs neither, but
-    makes the result depend on the window, and cannot be folded into the convolutions at inference.
+    network is trained as it will be used. ``norm="instance"`` normalises every image by itself: in a training with one
+    patch a step the same as batch norm, and afterwards still the same, where running statistics are those of other
+    images. It needs neither precaution, and real scans fare better with it; in return the result depends on the
+    window, and the norm cannot be folded into the convolutions.
 
     Parameters
     ----------
