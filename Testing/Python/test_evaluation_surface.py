@@ -92,7 +92,7 @@ def test_every_distance_by_brute_force(spacing, seed):
     result, reference = blob_pair(seed, (7, 8, 9))
     grid = grid_of(result, spacing, OBLIQUE * [1, 1, -1])
     distances = surface_distances(result, reference, grid)
-    points = [grid.ijk_to_ras(v[:, ::-1]) for v in (distances.result_voxels, distances.reference_voxels)]
+    points = [grid.ijk_to_ras(v[:, ::-1]) for v in (distances.result_points, distances.reference_points)]
     between = cdist(*points)
     assert distances.result_to_reference == pytest.approx(between.min(axis=1), abs=1e-9)
     assert distances.reference_to_result == pytest.approx(between.min(axis=0), abs=1e-9)

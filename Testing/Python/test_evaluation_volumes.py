@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from ProximalFemurSegLib.evaluation.volumes import VolumeErrors, touched_borders, volume_mm3
+from ProximalFemurSegLib.evaluation.volumes import VolumeAgreement, VolumeErrors, touched_borders, volume_mm3
 from ProximalFemurSegLib.orientation import Reorientation
 from ProximalFemurSegLib.volume import Grid
 
@@ -71,3 +71,27 @@ def test_tilted_grid_uses_the_nearest_direction():
 def test_empty_and_full_masks():
     assert touched_borders(np.zeros((2, 2, 2), bool), Grid.from_parts((2, 2, 2))) == ()
     assert len(touched_borders(np.ones((2, 2, 2), bool), Grid.from_parts((2, 2, 2)))) == 6
+
+
+def test_cohort_of_volumes_by_hand():
+    agreement = VolumeAgreement([90.0, 220.0, 300.0], [100.0, 200.0, 300.0])
+    assert agreement.mae_mm3 == pytest.approx(10)
+    assert agreement.rmse_mm3 == pytest.approx(np.sqrt(500 / 3))
+    assert agreement.relative_percent == pytest.approx([10, 10, 0])
+    assert agreement.bias_mm3 == pytest.approx(10 / 3)
+    sd = np.std([-10, 20, 0], ddof=1)
+    assert agreement.limits_of_agreement_mm3 == pytest.approx((10 / 3 - 1.96 * sd, 10 / 3 + 1.96 * sd))
+
+
+def test_limits_of_agreement_hold_95_percent_of_normal_differences():
+    differences = np.random.default_rng(0).normal(3, 5, 20000)
+    low, high = VolumeAgreement(1000 + differences, np.full(20000, 1000.0)).limits_of_agreement_mm3
+    assert np.mean((differences > low) & (differences < high)) == pytest.approx(0.95, abs=0.005)
+
+
+def test_cohorts_that_are_none():
+    assert np.isnan(VolumeAgreement([5.0], [4.0]).limits_of_agreement_mm3).all()
+    with pytest.raises(ValueError, match="equal length"):
+        VolumeAgreement([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="not empty"):
+        VolumeAgreement([], [])

@@ -28,6 +28,9 @@ class ScoreCurve:
         (n,) of the false positives those that share the score of the lowest bone voxels above the cut.
     positives, negatives : int
         All bone and all background voxels.
+    lumped : numpy.ndarray or None
+        (n,) of the bone voxels those that were put together above each cut without knowing their order among the
+        ``tied`` background; None where scores that count as equal are equal.
     """
 
     cuts: np.ndarray
@@ -36,6 +39,7 @@ class ScoreCurve:
     tied: np.ndarray
     positives: int
     negatives: int
+    lumped: np.ndarray | None = None
 
     @property
     def recall(self) -> np.ndarray:
@@ -69,6 +73,56 @@ class ScoreCurve:
             return float("nan")
         gained = np.diff(self.true_positives, prepend=0)
         return float((gained * self.precision).sum() / self.positives)
+
+    @property
+    def roc_auc_error(self) -> float:
+        """How far `roc_auc` may be from the exact one: 0, or half the pairs whose order a histogram has lost."""
+        if self.lumped is None or not self.positives or not self.negatives:
+            return 0.0
+        return float((self.lumped * 0.5 * self.tied).sum() / self.positives / self.negatives)
+
+    @property
+    def average_precision_error(self) -> float:
+        """How far `average_precision` may be from the exact one; 0 without a histogram.
+
+        Of a bin the best order has all bone before all background, the worst all background before the bone, one after
+        the other; the sums over ranks are differences of the digamma function.
+        """
+        if self.lumped is None or not self.positives:
+            return 0.0
+        from scipy.special import digamma
+
+        gained, above = self.lumped, self.true_positives - self.lumped
+        best = gained * self.true_positives / (self.true_positives + self.false_positives - self.tied)
+        wrong = self.false_positives
+        worst = gained - wrong * (digamma(self.true_positives + wrong + 1) - digamma(above + wrong + 1))
+        binned = gained * self.precision
+        unknown = (self.tied > 0) & (gained > 0)
+        upwards, downwards = (best - binned)[unknown].sum(), (binned - worst)[unknown].sum()
+        return float(max(upwards, downwards, 0.0) / self.positives)
+
+    def roc_points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners of the ROC curve from (0, 0) to (1, 1): false positive rates and recalls, both (2 n + 2,)."""
+        before = np.concatenate([[0], self.true_positives[:-1]])
+        false = np.stack([self.false_positives - self.tied, self.false_positives], axis=1).ravel()
+        true = np.stack([before, self.true_positives], axis=1).ravel()
+        rates = np.concatenate([[0], false, [self.negatives]]) / max(1, self.negatives)
+        return rates, np.concatenate([[0], true, [self.positives]]) / max(1, self.positives)
+
+    def recall_at(self, false_positive_rates) -> np.ndarray:
+        """Height of the ROC curve over false positive rates; where it rises straight up, its upper end."""
+        rates, recalls = self.roc_points()
+        wanted = np.asarray(false_positive_rates, dtype=np.float64)
+        after = np.clip(np.searchsorted(rates, wanted, side="right"), 1, len(rates) - 1)
+        low, high = rates[after - 1], rates[after]
+        share = np.divide(wanted - low, high - low, out=np.ones_like(wanted), where=high > low)
+        return recalls[after - 1] + np.clip(share, 0, 1) * (recalls[after] - recalls[after - 1])
+
+    def precision_at(self, recalls) -> np.ndarray:
+        """Precision at the highest threshold that reaches each recall: the steps that `average_precision` sums."""
+        wanted = np.asarray(recalls, dtype=np.float64) * self.positives
+        index = np.searchsorted(self.true_positives, np.ceil(wanted - 1e-9), side="left")
+        return self.precision[np.clip(index, 0, len(self.cuts) - 1)]
 
 
 def score_curve(probability, truth) -> ScoreCurve:
@@ -131,6 +185,9 @@ def _checked(probability, truth):
 class ScoreHistogram:
     """Counts of scores from 0 to 1 in even bins, for a curve over many cases that do not fit in memory together.
 
+    The cuts of its curve and the precision and recall there are exact; the areas under it lie within `roc_auc_error`
+    and `average_precision_error` of the exact ones, which the curve states for the voxels it was made of.
+
     Parameters
     ----------
     bins : int
@@ -169,4 +226,5 @@ class ScoreHistogram:
             tied=self._background[used],
             positives=int(self._bone.sum()),
             negatives=int(self._background.sum()),
+            lumped=self._bone[used],
         )

@@ -1,8 +1,8 @@
 """Distances in mm between the surfaces of two masks, computed once, and every metric that follows from them.
 
-A surface is the voxels of a mask with a face on its outside or on the border of the grid; distances go from centre to
-centre. This is the definition of the papers, of MONAI and of medpy; surface-distance weights by area and gives other
-means.
+There are two definitions of a surface, `surface_elements`: its ``voxels``, with distances from centre to centre, as in
+the papers, or the pieces of the ``mesh`` between them, weighted by area. They give means that differ by several
+percent, so that a number is comparable only with others of the same definition.
 """
 
 from __future__ import annotations
@@ -13,8 +13,13 @@ import numpy as np
 
 from ..postprocessing import bounding_box
 from ..volume import Grid
+from .surface_elements import element_areas, neighbourhood_codes, surface_voxel_map
 
+VOXELS, MESH = "voxels", "mesh"
+DEFINITIONS = (VOXELS, MESH)
 _WORKERS = 2
+_CROWDED = 0.15  # of a box; surfaces that fill more of it are searched faster by a distance transform
+_SLACK_MM = 1e-9  # rounding must not push a distance over the tolerance that it equals
 
 
 def surface_voxels(mask: np.ndarray) -> np.ndarray:
@@ -28,49 +33,79 @@ def surface_voxels(mask: np.ndarray) -> np.ndarray:
     box = bounding_box(mask)
     if box is None:
         return np.empty((0, 3), np.int32)
-    padded = np.pad(np.asarray(mask[box], bool), 1)
-    core = padded[1:-1, 1:-1, 1:-1]
-    inside = core.copy()
-    for axis in range(3):
-        for shift in (slice(None, -2), slice(2, None)):
-            neighbour = [slice(1, -1)] * 3
-            neighbour[axis] = shift
-            inside &= padded[tuple(neighbour)]
-    return (np.argwhere(core & ~inside) + [s.start for s in box]).astype(np.int32)
+    found = np.argwhere(surface_voxel_map(np.asarray(mask[box], bool)))
+    return (found + [s.start for s in box]).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
-    """How far apart two surfaces are, voxel by voxel.
+    """How far apart two surfaces are, element by element.
 
     Where one of the masks is empty there are no distances, and what is computed from them is NaN.
 
     Parameters
     ----------
-    result_voxels, reference_voxels : numpy.ndarray
-        (n, 3) and (m, 3) int32 indices (k, j, i) of the surfaces.
+    result_points, reference_points : numpy.ndarray
+        (n, 3) and (m, 3) indices (k, j, i) of the surfaces' elements: whole numbers for voxels, halves for the mesh.
     result_to_reference : numpy.ndarray
-        (n,) mm from each surface voxel of the result to the nearest of the reference.
+        (n,) mm from each element of the result to the nearest of the reference.
     reference_to_result : numpy.ndarray
         (m,) mm the other way.
+    result_areas, reference_areas : numpy.ndarray or None
+        (n,) and (m,) mm2 of the mesh's elements; None if each counts as much as the next.
+    definition : {'voxels', 'mesh'}
+        What the elements are.
     """
 
-    result_voxels: np.ndarray
-    reference_voxels: np.ndarray
+    result_points: np.ndarray
+    reference_points: np.ndarray
     result_to_reference: np.ndarray
     reference_to_result: np.ndarray
+    result_areas: np.ndarray | None = None
+    reference_areas: np.ndarray | None = None
+    definition: str = VOXELS
 
     @property
     def _defined(self) -> bool:
-        return len(self.result_voxels) > 0 and len(self.reference_voxels) > 0
+        return len(self.result_points) > 0 and len(self.reference_points) > 0
+
+    @property
+    def _both(self):
+        return (
+            (self.result_to_reference, self.result_areas),
+            (self.reference_to_result, self.reference_areas),
+        )
+
+    def _pooled(self, power: int) -> float:
+        if not self._defined:
+            return float("nan")
+        total = sum(float((d**power).sum() if a is None else (d**power * a).sum()) for d, a in self._both)
+        return total / sum(float(len(d) if a is None else a.sum()) for d, a in self._both)
 
     @property
     def asd(self) -> float:
-        """Average symmetric surface distance in mm, pooled: one mean over both surfaces' voxels (QCT-2021, eq. 5)."""
+        """Average symmetric surface distance in mm, pooled: one mean over both surfaces' elements (QCT-2021, eq. 5)."""
+        return self._pooled(1)
+
+    @property
+    def rms(self) -> float:
+        """Root mean square symmetric surface distance in mm, pooled."""
+        return self._pooled(2) ** 0.5
+
+    @property
+    def directed_means(self) -> tuple[float, float]:
+        """Mean distances in mm from the result to the reference and from the reference to the result."""
         if not self._defined:
-            return float("nan")
-        total = self.result_to_reference.sum() + self.reference_to_result.sum()
-        return float(total / (len(self.result_to_reference) + len(self.reference_to_result)))
+            return float("nan"), float("nan")
+        return tuple(float(np.average(d, weights=a)) for d, a in self._both)
+
+    @property
+    def asd_mean_of_means(self) -> float:
+        """Mean in mm of the two directed means: another average surface distance, for comparison with other work.
+
+        The surface with fewer elements has as much say as the other, where the pooled `asd` goes by their number.
+        """
+        return sum(self.directed_means) / 2
 
     @property
     def msd(self) -> float:
@@ -83,68 +118,131 @@ class SurfaceDistances:
         return self.percentile(95)
 
     def percentile(self, percent: float) -> float:
-        """Percentile Hausdorff distance in mm: the larger of the two directed percentiles, interpolated linearly."""
+        """Percentile Hausdorff distance in mm: the larger of the two directed percentiles.
+
+        Parameters
+        ----------
+        percent : float
+            0 to 100. Of voxels the percentile is interpolated linearly; of the mesh it is the smallest distance within
+            which that share of the area lies.
+
+        Raises
+        ------
+        ValueError
+            A percentage that is none.
+        """
+        if not 0 <= percent <= 100:
+            raise ValueError(f"A percentile is from 0 to 100, not {percent}.")
         if not self._defined:
             return float("nan")
-        return float(max(np.percentile(d, percent) for d in (self.result_to_reference, self.reference_to_result)))
+        return max(_percentile(d, a, percent) for d, a in self._both)
 
     def surface_dice(self, tolerance_mm: float) -> float:
-        """Share of both surfaces' voxels that lie within a tolerance of the other; 1 if both masks are empty, 0 if one.
+        """Share of both surfaces that lies within a tolerance of the other; 1 if both masks are empty, 0 if one is.
 
         Parameters
         ----------
         tolerance_mm : float
             Distances up to and including it are accepted.
         """
-        total = len(self.result_voxels) + len(self.reference_voxels)
         if not self._defined:
-            return float(total == 0)
-        accepted = sum(
-            int(np.count_nonzero(d <= tolerance_mm + 1e-9))
-            for d in (self.result_to_reference, self.reference_to_result)
-        )
-        return accepted / total
+            return float(len(self.result_points) + len(self.reference_points) == 0)
+        accepted = total = 0.0
+        for distances, areas in self._both:
+            near = distances <= tolerance_mm + _SLACK_MM
+            accepted += float(np.count_nonzero(near) if areas is None else areas[near].sum())
+            total += float(len(near) if areas is None else areas.sum())
+        return min(1.0, accepted / total)
+
+
+def _percentile(distances, areas, percent) -> float:
+    if areas is None:
+        return float(np.percentile(distances, percent))
+    order = np.argsort(distances, kind="stable")
+    share = np.cumsum(areas[order])
+    index = np.searchsorted(share / share[-1], percent / 100)
+    return float(distances[order[min(index, len(order) - 1)]])
 
 
 def surface_distances(
-    result: np.ndarray, reference: np.ndarray, grid: Grid, workers: int = _WORKERS
+    result: np.ndarray, reference: np.ndarray, grid: Grid, definition: str = VOXELS, workers: int = _WORKERS
 ) -> SurfaceDistances:
     """Distances between the surfaces of two masks on one grid.
 
     Parameters
     ----------
     result, reference : numpy.ndarray
-        (K, J, I) bool.
+        (K, J, I) bool. A mask that touches the border of the grid has a surface there.
     grid : Grid
         Of both, in any orientation.
+    definition : {'voxels', 'mesh'}
+        What the surface is made of.
     workers : int
         Threads for the search.
 
     Raises
     ------
     ValueError
-        Masks that are not of the grid's shape.
-    """
-    from scipy.spatial import cKDTree
+        Masks that are not of the grid's shape, or an unknown definition.
 
+    Notes
+    -----
+    Only the box around both masks is looked at, and elements that both surfaces share need no search, so that time and
+    memory go with the surfaces and not with the scan.
+    """
     if not tuple(result.shape) == tuple(reference.shape) == grid.shape:
         raise ValueError(f"Masks of shape {result.shape} and {reference.shape} do not lie on a grid of {grid.shape}.")
-    found, wanted = surface_voxels(result), surface_voxels(reference)
-    if len(found) == 0 or len(wanted) == 0:
-        return SurfaceDistances(found, wanted, np.empty(0), np.empty(0))
+    if definition not in DEFINITIONS:
+        raise ValueError(f"A surface is made of {' or '.join(DEFINITIONS)}, not of '{definition}'.")
+    box = _union(bounding_box(result), bounding_box(reference))
+    if box is None:
+        none = np.empty((0, 3)), np.empty(0), None if definition == VOXELS else np.empty(0)
+        return SurfaceDistances(none[0], none[0], none[1], none[1], none[2], none[2], definition)
+    masks = [np.ascontiguousarray(mask[box], dtype=bool) for mask in (result, reference)]
+    if definition == VOXELS:
+        maps, areas, offset = [surface_voxel_map(mask) for mask in masks], [None, None], 0.0
+    else:
+        codes = [neighbourhood_codes(mask) for mask in masks]
+        maps, offset = [(code != 0) & (code != 255) for code in codes], -0.5
+        table = element_areas(grid.affine)
+        areas = [table[code[at]] for code, at in zip(codes, maps)]
+    shift = np.array([s.start for s in box]) + offset
+    flat = [np.flatnonzero(at) for at in maps]
+    indices = [np.stack(np.unravel_index(at, maps[0].shape), axis=1) for at in flat]
+    distances = _search(maps, flat, indices, grid, workers)
+    points = [index + (shift if offset else shift.astype(np.int64)) for index in indices]
+    return SurfaceDistances(*points, *distances, *areas, definition)
+
+
+def _union(one, other):
+    if one is None or other is None:
+        return one or other
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other))
+
+
+def _search(maps, flat, indices, grid: Grid, workers: int) -> list[np.ndarray]:
+    """mm from the elements of either surface to the nearest of the other."""
+    if not len(flat[0]) or not len(flat[1]):
+        return [np.empty(0), np.empty(0)]
+    alone = [~maps[1 - n].ravel()[flat[n]] for n in (0, 1)]
+    found = [np.zeros(len(at)) for at in flat]
+    if len(flat[0]) + len(flat[1]) > _CROWDED * maps[0].size and _is_orthogonal(grid):
+        from scipy import ndimage
+
+        for n in (0, 1):
+            if alone[n].any():
+                far = ndimage.distance_transform_edt(~maps[1 - n], sampling=grid.spacing[::-1])
+                found[n][alone[n]] = far.ravel()[flat[n][alone[n]]]
+        return found
+    from scipy.spatial import cKDTree
+
     to_mm = grid.affine[:3, 2::-1].T  # from (k, j, i); the origin does not matter
-    trees = [cKDTree(voxels @ to_mm, balanced_tree=False, compact_nodes=False) for voxels in (found, wanted)]
-    keys = [np.ravel_multi_index(voxels.T, grid.shape) for voxels in (found, wanted)]
-    return SurfaceDistances(
-        found,
-        wanted,
-        _nearest(trees[1], trees[0], np.isin(keys[0], keys[1], assume_unique=True), workers),
-        _nearest(trees[0], trees[1], np.isin(keys[1], keys[0], assume_unique=True), workers),
-    )
+    for n in (0, 1):
+        if alone[n].any():
+            tree = cKDTree(indices[1 - n] @ to_mm, balanced_tree=False, compact_nodes=False)
+            found[n][alone[n]] = tree.query(indices[n][alone[n]] @ to_mm, workers=workers)[0]
+    return found
 
 
-def _nearest(there, here, shared, workers) -> np.ndarray:
-    """Distances from the points of one tree to the nearest of another; those that both have are at 0."""
-    distances = np.zeros(len(shared))
-    distances[~shared] = there.query(here.data[~shared], workers=workers)[0]
-    return distances
+def _is_orthogonal(grid: Grid) -> bool:
+    return bool(np.allclose(grid.direction.T @ grid.direction, np.eye(3), atol=1e-6))

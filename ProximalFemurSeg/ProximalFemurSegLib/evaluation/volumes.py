@@ -78,3 +78,62 @@ class VolumeErrors:
         if self.reference_mm3 == 0:
             return 0.0 if self.result_mm3 == 0 else float("nan")
         return 100 * self.absolute_mm3 / self.reference_mm3
+
+
+@dataclass(frozen=True)
+class VolumeAgreement:
+    """Volumes of a cohort beside those that they should be, as in QCT-2021, Table 2.
+
+    Parameters
+    ----------
+    result_mm3, reference_mm3 : numpy.ndarray
+        (n,) mm3 of every subject; at least one.
+
+    Raises
+    ------
+    ValueError
+        Lengths that differ, or no subjects.
+    """
+
+    result_mm3: np.ndarray
+    reference_mm3: np.ndarray
+
+    def __post_init__(self):
+        for name in ("result_mm3", "reference_mm3"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        if self.result_mm3.shape != self.reference_mm3.shape or self.result_mm3.ndim != 1 or not len(self.result_mm3):
+            raise ValueError("Volumes of a cohort are two lists of equal length, and not empty.")
+
+    @property
+    def differences_mm3(self) -> np.ndarray:
+        """(n,) result minus reference."""
+        return self.result_mm3 - self.reference_mm3
+
+    @property
+    def mae_mm3(self) -> float:
+        """Mean absolute error (QCT-2021, eq. 6)."""
+        return float(np.abs(self.differences_mm3).mean())
+
+    @property
+    def rmse_mm3(self) -> float:
+        """Root mean square error (QCT-2021, eq. 7)."""
+        return float(np.sqrt((self.differences_mm3**2).mean()))
+
+    @property
+    def relative_percent(self) -> np.ndarray:
+        """(n,) relative errors in percent (QCT-2021, eq. 8); NaN where only the reference is empty."""
+        return np.array([VolumeErrors(*pair).relative_percent for pair in zip(self.result_mm3, self.reference_mm3)])
+
+    @property
+    def bias_mm3(self) -> float:
+        """Mean difference, the middle line of a Bland-Altman plot."""
+        return float(self.differences_mm3.mean())
+
+    @property
+    def limits_of_agreement_mm3(self) -> tuple[float, float]:
+        """Bias minus and plus 1.96 standard deviations of the differences (Bland and Altman, Lancet 1986); NaN for
+        one subject."""
+        if len(self.result_mm3) < 2:
+            return float("nan"), float("nan")
+        reach = 1.96 * self.differences_mm3.std(ddof=1)
+        return float(self.bias_mm3 - reach), float(self.bias_mm3 + reach)
