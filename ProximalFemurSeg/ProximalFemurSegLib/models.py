@@ -149,6 +149,14 @@ _PRESETS = (
         (Stage("bone", "patch2d", {"base_features": 32}, MR_SLICE_FRAME, "patch2d"),),
     ),
     Preset(
+        "patch25d",
+        "CNN over 32 x 32 patches in three planes",
+        "ISMRM-2017",
+        "2D",
+        "mr",
+        (Stage("bone", "patch25d", {"base_features": 32}, MR_SLICE_FRAME, "patch25d"),),
+    ),
+    Preset(
         "unet2d",
         "2D U-Net over three slices, 64 features, 4 levels",
         "SciRep-2018",

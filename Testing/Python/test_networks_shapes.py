@@ -121,7 +121,7 @@ def test_wrong_channels_and_axes_are_refused(name):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("unet4d", {}, "patch2d, unet2d, unet2d-dilated, unet2d-valid, unet3d, unet3d-dilated, vnet"),
+        ("unet4d", {}, "patch25d, patch2d, unet2d, unet2d-dilated, unet2d-valid, unet3d, unet3d-dilated, vnet"),
         ("unet3d", {"rates": (1, 2)}, "no option rates; its options are base_features"),
         ("unet3d", {"levels": 0}, "levels must be a whole number"),
         ("unet3d", {"base_features": 2.5}, "base_features must be a whole number"),

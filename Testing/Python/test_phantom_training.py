@@ -127,6 +127,7 @@ def test_empty_folder_is_refused(tmp_path):
         ("unet3d", {"levels": 2}, (8, 16, 16)),
         ("unet3d-dilated", {"levels": 2, "rates": [1, 2]}, (8, 16, 16)),
         ("patch2d", {}, (3, 32, 32)),
+        ("patch25d", {"voxels": 32}, (3, 32, 32)),
         ("unet2d", {"levels": 2}, (3, 32, 32)),
         ("unet2d-dilated", {"levels": 2, "rates": [1, 4]}, (3, 32, 32)),
         ("unet2d-valid", {"levels": 2, "patch": 48, "patches": 2}, (3, 32, 32)),

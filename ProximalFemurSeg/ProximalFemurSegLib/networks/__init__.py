@@ -13,6 +13,7 @@ import inspect
 from ..errors import BadInputError
 
 _ARCHITECTURES = {
+    "patch25d": ("patch25d", "Patch25D"),
     "patch2d": ("patch2d", "Patch2D"),
     "unet2d": ("unet2d", "UNet2D"),
     "unet2d-dilated": ("unet2d_dilated", "UNet2DDilated"),
