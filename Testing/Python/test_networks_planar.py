@@ -11,51 +11,32 @@ from ProximalFemurSegLib.networks import build_network, parameter_count
 from ProximalFemurSegLib.networks.mirrored_patches import average_patches, mirror_extend, patch_starts
 from ProximalFemurSegLib.networks.slice_wise import SliceWise, adjacent_slices
 from ProximalFemurSegLib.networks.unet2d_valid import smallest_input, valid_output
+from unet_parameters import unet_parameters
 
 PLANAR = ("unet2d", "unet2d-dilated", "unet2d-valid")
 
 
-def unet2d_weights(features, levels, rates=None):
-    """Weights and biases summed layer by layer from the papers' text: 3 slices in, 2 classes out."""
-
-    def conv(inputs, outputs, kernel=3):
-        return kernel**2 * inputs * outputs + outputs
-
-    total, maps = 0, 3
-    for level in range(levels):
-        wider = features * 2**level
-        total += conv(maps, wider) + conv(wider, wider)
-        maps = wider
-    centre = features * 2**levels
-    if rates is None:
-        total += conv(maps, centre) + conv(centre, centre)
-        maps = centre
-    else:
-        total += len(rates) * conv(maps, centre)
-        maps = len(rates) * centre
-    for level in reversed(range(levels)):
-        narrower = features * 2**level
-        total += conv(maps, narrower, 2) + conv(2 * narrower, narrower) + conv(narrower, narrower)
-        maps = narrower
-    return total + conv(maps, 2, 1)
+def unet2d_parameters(features, levels, rates=None):
+    """Three slices in, up-sampling and 2x2 convolutions."""
+    return unet_parameters(features, levels, rates, channels=3, dims=2, up_kernel=2)
 
 
 @pytest.mark.parametrize(("name", "features", "levels"), [*itertools.product(PLANAR[::2], (8, 16), (3, 4))])
 def test_parameters(name, features, levels):
     network = build_network(name, base_features=features, levels=levels)
-    assert parameter_count(network) == unet2d_weights(features, levels)
+    assert parameter_count(network) == unet2d_parameters(features, levels)
 
 
 @pytest.mark.parametrize("rates", [(1, 2), (1, 2, 4, 8)])
 def test_parameters_of_the_dilated(rates):
     network = build_network("unet2d-dilated", base_features=8, levels=3, rates=rates)
-    assert parameter_count(network) == unet2d_weights(8, 3, rates)
+    assert parameter_count(network) == unet2d_parameters(8, 3, rates)
 
 
 def test_parameters_written_in_the_docstrings():
-    assert unet2d_weights(64, 4) == 31_031_810
-    assert unet2d_weights(64, 4, (1, 2, 4, 8)) == 42_043_906
-    assert unet2d_weights(32, 3) == 1_925_634
+    assert unet2d_parameters(64, 4) == 31_031_810
+    assert unet2d_parameters(64, 4, (1, 2, 4, 8)) == 42_043_906
+    assert unet2d_parameters(32, 3) == 1_925_634
 
 
 def test_adjacent_slices_are_channels():

@@ -7,6 +7,7 @@ import torch
 
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.networks import blocks, build_network, parameter_count
+from unet_parameters import unet_parameters
 
 # name, options, size (D, H, W), size_multiple
 SIZES = [
@@ -32,52 +33,26 @@ def test_logits_have_the_size_of_the_image(name, options, size, multiple):
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
 
 
-def unet_weights(features, levels, rates=None, classes=2):
-    """Weights and biases of a 3D U-Net, summed layer by layer from the papers' text."""
-
-    def conv(inputs, outputs, kernel=3):
-        return kernel**3 * inputs * outputs + outputs
-
-    total, maps = 0, 1
-    for level in range(levels):
-        wider = features * 2**level
-        total += conv(maps, wider) + conv(wider, wider)
-        maps = wider
-    centre = features * 2**levels
-    if rates is None:
-        total += conv(maps, centre) + conv(centre, centre)
-        maps = centre
-    else:
-        total += len(rates) * conv(maps, centre)
-        maps = len(rates) * centre
-    for level in reversed(range(levels)):
-        narrower = features * 2**level
-        total += conv(maps, narrower)  # up-convolution
-        total += conv(2 * narrower, narrower) + conv(narrower, narrower)
-        maps = narrower
-    return total + conv(maps, classes, kernel=1)
-
-
 RATES = [(1, 2), (1, 4), (1, 8), (1, 2, 4), (1, 2, 4, 8)]
 
 
 @pytest.mark.parametrize(("features", "levels"), list(itertools.product((16, 32), (3, 4))))
 def test_parameters_of_unet3d(features, levels):
     network = build_network("unet3d", base_features=features, levels=levels)
-    assert parameter_count(network) == unet_weights(features, levels)
+    assert parameter_count(network) == unet_parameters(features, levels)
 
 
 @pytest.mark.parametrize("rates", RATES)
 def test_parameters_of_dilated_unet3d(rates):
     network = build_network("unet3d-dilated", base_features=16, levels=3, rates=rates)
-    assert parameter_count(network) == unet_weights(16, 3, rates)
+    assert parameter_count(network) == unet_parameters(16, 3, rates)
 
 
 def test_parameters_written_in_the_docstrings():
-    assert unet_weights(32, 4) == 25_882_882
-    assert unet_weights(16, 3) == 1_604_866
-    assert unet_weights(32, 4, (1, 2, 4, 8)) == 40_039_682
-    assert unet_weights(16, 3, (1, 2, 4, 8)) == 2_489_858
+    assert unet_parameters(32, 4) == 25_882_882
+    assert unet_parameters(16, 3) == 1_604_866
+    assert unet_parameters(32, 4, (1, 2, 4, 8)) == 40_039_682
+    assert unet_parameters(16, 3, (1, 2, 4, 8)) == 2_489_858
 
 
 def test_parameters_of_vnet():
@@ -159,7 +134,7 @@ def test_normalised_unet_has_a_scale_and_a_shift_per_map(rates):
     network = build_network(name, base_features=4, levels=2, norm="batch", **options)
     centre = 2 * 16 if rates is None else len(rates) * 16
     maps = 2 * (4 + 8) + centre + 3 * (8 + 4)
-    assert parameter_count(network) == unet_weights(4, 2, rates) + 2 * maps
+    assert parameter_count(network) == unet_parameters(4, 2, rates) + 2 * maps
     with pytest.raises(BadInputError, match="norm must be none, batch or instance"):
         build_network(name, norm="layer")
 
