@@ -15,7 +15,7 @@ import click
 from .. import __version__
 from ..errors import BadInputError, CancelledError, ProximalFemurSegError
 
-_COMMANDS = ("demo", "evaluate", "networks", "phantom", "segment", "train")
+_COMMANDS = ("cohort", "demo", "distance-map", "evaluate", "networks", "phantom", "regions", "segment", "train")
 _CANCELLED = 130
 
 
@@ -28,7 +28,8 @@ class CommandGroup(click.Group):
     def get_command(self, context, name):
         if name not in _COMMANDS:
             return None
-        return getattr(importlib.import_module(f".{name}", __name__), name)
+        module = name.replace("-", "_")
+        return getattr(importlib.import_module(f".{module}", __name__), module)
 
     def main(self, args=None, prog_name=None, **extra):
         sys.exit(self._run(args, prog_name, extra))

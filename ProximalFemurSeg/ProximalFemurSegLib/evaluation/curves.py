@@ -219,8 +219,12 @@ class ScoreHistogram:
     def curve(self) -> ScoreCurve:
         """The curve of all voxels counted so far."""
         used = np.flatnonzero(self._bone)[::-1]
+        # Midway through the empty bins below, so that a threshold found here stands as far from any score as it can.
+        occupied = np.flatnonzero(self._bone + self._background)
+        below = np.searchsorted(occupied, used) - 1
+        empty_from = np.where(below >= 0, occupied[below] + 1, used)
         return ScoreCurve(
-            cuts=used / self.bins,
+            cuts=(used + empty_from) / 2 / self.bins,
             true_positives=np.cumsum(self._bone[used]),
             false_positives=np.cumsum(self._background[::-1])[::-1][used],
             tied=self._background[used],

@@ -1,0 +1,272 @@
+"""The papers' figures of a cohort, for the colour-blind and for grey prints: each model has its colour and its mark."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+
+from .cohort import Cohort
+from .cohort_tables import metric_title, named, region_title, volume_groups
+from .mean_curves import FALSE_POSITIVE_RATES, RECALLS, mean_curve
+from .statistics import summarise
+
+# Okabe and Ito's colours, from most to least contrast with white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#666666",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "proximal-femur-seg",
+}
+
+
+def _style(number: int) -> dict:
+    return {"color": COLORS[number % 8], "linestyle": _LINES[number % 8]}
+
+
+def _mark(number: int) -> dict:
+    return {"color": COLORS[number % 8], "marker": MARKS[number % 8]}
+
+
+def draw_figures(cohort: Cohort) -> dict[str, tuple[str, str, dict[str, bytes]]]:
+    """All figures that the cohort has data for.
+
+    Returns
+    -------
+    dict
+        Name to title, caption, and the bytes of a ``png`` and an ``svg``.
+    """
+    import matplotlib
+
+    drawn = {}
+    with matplotlib.rc_context(_STYLE):
+        for structure in cohort.structures:
+            for name, draw in _drawings().items():
+                made = draw(cohort, structure)
+                if made is not None:
+                    title, caption, figure = made
+                    drawn[_name(name, structure)] = title + named(structure), caption, _saved(figure)
+    return drawn
+
+
+def figure_names(structures) -> list[str]:
+    """Names of all figures that a cohort with these structures may have."""
+    return [_name(name, structure) for structure in dict.fromkeys(structures) for name in _drawings()]
+
+
+def _drawings():
+    return {"curves": _curves, "box-plots": _boxes, "dice-per-case": _dice_per_case, "volume-errors": _volumes}
+
+
+def _name(figure: str, structure: str) -> str:
+    return f"{figure}-{_slug(structure)}" if structure else figure
+
+
+def _slug(text: str) -> str:
+    return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text.lower()).split()) or "structure"
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _saved(figure) -> dict[str, bytes]:
+    files = {}
+    for kind, options in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
+        stream = io.BytesIO()
+        figure.savefig(stream, format=kind, **options)
+        files[kind] = stream.getvalue()
+    return files
+
+
+def _models(cohort: Cohort, structure: str) -> list[tuple[int, str]]:
+    """Models of a structure, with the number that their colour goes by in all figures."""
+    return [(n, model) for n, model in enumerate(cohort.models) if cohort.of(structure, model)]
+
+
+def _curves(cohort: Cohort, structure: str):
+    """Mean ROC and precision-recall curves (SciRep-2018, Fig. 2)."""
+    found = {
+        model: cohort.curves[structure, model]
+        for _, model in _models(cohort, structure)
+        if cohort.curves.get((structure, model))
+    }
+    if not found:
+        return None
+    figure = _figure(9.2, 4.3)
+    roc, pr = figure.subplots(1, 2)
+    lowest = 1.0
+    for number, model in _models(cohort, structure):
+        if model not in found:
+            continue
+        mean = mean_curve(found[model])
+        auc, ap = summarise(mean.roc_auc), summarise(mean.average_precision)
+        style, several = _style(number), len(found[model]) > 1
+        roc.plot(FALSE_POSITIVE_RATES, mean.recall, label=f"{model} (AUC {_with_sd(auc)})", **style)
+        pr.plot(RECALLS, mean.precision, label=f"{model} (AP {_with_sd(ap)})", **style)
+        if several:
+            for axes, x, y, sd in (
+                (roc, FALSE_POSITIVE_RATES, mean.recall, mean.recall_sd),
+                (pr, RECALLS, mean.precision, mean.precision_sd),
+            ):
+                axes.fill_between(
+                    x, np.clip(y - sd, 0, 1), np.clip(y + sd, 0, 1), color=style["color"], alpha=0.15, lw=0
+                )
+        lowest = min(lowest, auc.mean)
+    roc.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
+    roc.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)", title="ROC")
+    pr.set(xlabel="recall", ylabel="precision", title="Precision-recall")
+    for axes, place in ((roc, "lower right"), (pr, "lower left")):
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
+        axes.legend(loc=place, fontsize=7.5, framealpha=0.9)
+    if lowest > 0.97:
+        _corner(roc, cohort, structure, found)
+    count = max(len(curves) for curves in found.values())
+    caption = (
+        f"Mean ROC and precision-recall curves over {count} {cohort.curve_unit}, with one standard deviation shaded; "
+        "AUC and AP in the legend as mean ± standard deviation."
+    )
+    return "ROC and precision-recall curves", caption, figure
+
+
+def _corner(roc, cohort, structure, found) -> None:
+    """The upper left of the ROC curve, enlarged: bone is a small part of a scan, and curves differ only there."""
+    corner = roc.inset_axes([0.4, 0.42, 0.5, 0.4])
+    for number, model in _models(cohort, structure):
+        if model in found:
+            corner.plot(FALSE_POSITIVE_RATES, mean_curve(found[model]).recall, **_style(number))
+    corner.set(xlim=(0, 0.02), ylim=(0.8, 1.005))
+    corner.tick_params(labelsize=6.5)
+    roc.indicate_inset_zoom(corner, edgecolor="#888888")
+
+
+def _with_sd(summary) -> str:
+    return f"{summary.mean:.3f}" + ("" if math.isnan(summary.sd) else f" ± {summary.sd:.3f}")
+
+
+def _boxes(cohort: Cohort, structure: str):
+    """Box plots of DSC, precision, recall and ASD (SciRep-2018, Fig. 3)."""
+    models = _models(cohort, structure)
+    figure = _figure(9.2, 2.6 + 0.12 * max(len(m) for _, m in models) * (len(models) > 3))
+    keys = ("dice", "precision", "recall", "asd_mm")
+    for axes, key in zip(figure.subplots(1, len(keys)), keys):
+        for place, (number, model) in enumerate(models):
+            values = [case[key] for case in cohort.of(structure, model) if case[key] is not None]
+            if not values:
+                continue
+            color = COLORS[number % 8]
+            axes.boxplot(
+                [values],
+                positions=[place],
+                widths=0.55,
+                showmeans=True,
+                showfliers=False,
+                medianprops={"color": color, "linewidth": 1.8},
+                boxprops={"color": color},
+                whiskerprops={"color": color},
+                capprops={"color": color},
+                meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4},
+            )
+            # Spread evenly by rank, so that the picture is the same every time.
+            spread = (np.argsort(np.argsort(values)) * 0.618 % 1 - 0.5) * 0.36
+            axes.plot(place + spread, values, linestyle="none", markersize=3, alpha=0.55, **_mark(number))
+        axes.set(title=metric_title(key), xticks=range(len(models)), xlim=(-0.6, len(models) - 0.4))
+        labels = axes.set_xticklabels([model for _, model in models])
+        if len(models) > 3 or max(len(m) for _, m in models) > 12:
+            for label in labels:
+                label.set(rotation=35, ha="right")
+        axes.grid(axis="x", visible=False)
+        if key == "asd_mm":
+            axes.set_ylim(bottom=0)
+    caption = (
+        "Boxes from the lower to the upper quartile with the median; whiskers to the farthest case within 1.5 times "
+        "the interquartile range; diamonds are means, dots single cases."
+    )
+    return "Box plots", caption, figure
+
+
+def _dice_per_case(cohort: Cohort, structure: str):
+    """DSC of every case with the mean across (ISMRM-2017, Fig. 4)."""
+    models = _models(cohort, structure)
+    subjects = list(dict.fromkeys(case["subject"] for case in cohort.cases if case["structure"] == structure))
+    first = {case["subject"]: case["dice"] for case in cohort.of(structure, models[0][1])}
+    subjects.sort(key=lambda name: first.get(name, -1.0))
+    at = {subject: n + 1 for n, subject in enumerate(subjects)}
+    figure = _figure(9.2, 3.2)
+    axes = figure.subplots()
+    for number, model in models:
+        cases = cohort.of(structure, model)
+        mean = summarise([case["dice"] for case in cases]).mean
+        axes.plot(
+            [at[case["subject"]] for case in cases],
+            [case["dice"] for case in cases],
+            linestyle="none",
+            markersize=5,
+            label=f"{model} (mean {mean:.3f})",
+            **_mark(number),
+        )
+        axes.axhline(mean, linewidth=1.2, **_style(number))
+    axes.set(xlabel=f"case, in the order of the DSC of {models[0][1]}", ylabel="DSC", xlim=(0.3, len(subjects) + 0.7))
+    if len(subjects) <= 40:
+        axes.set_xticks(range(1, len(subjects) + 1), subjects, rotation=60, ha="right", fontsize=7)
+    axes.grid(axis="x", visible=False)
+    axes.legend(fontsize=8, loc="lower right")
+    return "DSC of every case", "Each mark is a case; lines are the means over all cases.", figure
+
+
+def _volumes(cohort: Cohort, structure: str):
+    """Relative error against volume (QCT-2021, Fig. 8) above, Bland-Altman below; one column a region."""
+    groups = {key[1:]: found for key, found in volume_groups(cohort).items() if key[0] == structure}
+    regions = list(dict.fromkeys(region for region, _ in groups))
+    if not regions or not any((found.reference_mm3 > 0).any() for found in groups.values()):
+        return None
+    numbers = {model: number for number, model in _models(cohort, structure)}
+    figure = _figure(max(6.4, 3.1 * len(regions)), 6.2)
+    panels = figure.subplots(2, len(regions), squeeze=False)
+    for column, region in enumerate(regions):
+        upper, lower = panels[:, column]
+        for (name, model), found in groups.items():
+            if name != region:
+                continue
+            number, reference = numbers[model], found.reference_mm3 / 1000
+            upper.plot(reference, found.relative_percent, linestyle="none", markersize=5, label=model, **_mark(number))
+            mean, difference = (found.result_mm3 + found.reference_mm3) / 2000, found.differences_mm3 / 1000
+            lower.plot(mean, difference, linestyle="none", markersize=5, **_mark(number))
+            lower.axhline(found.bias_mm3 / 1000, color=COLORS[number % 8], linewidth=1.2)
+            for limit in found.limits_of_agreement_mm3:
+                if math.isfinite(limit):
+                    lower.axhline(limit / 1000, color=COLORS[number % 8], linewidth=0.9, linestyle="--")
+        upper.set(title=_wrapped(region_title(structure, region)), xlabel="reference volume (cm³)")
+        upper.set_ylim(bottom=0)
+        lower.axhline(0, color="#999999", linewidth=0.7)
+        lower.set(xlabel="mean of result and reference (cm³)")
+    panels[0, 0].set_ylabel("relative error (%)")
+    panels[1, 0].set_ylabel("result − reference (cm³)")
+    if len(numbers) > 1:
+        panels[0, 0].legend(fontsize=7.5)
+    caption = (
+        "Above: relative error of the volume against the reference volume, one mark a subject. Below: Bland-Altman "
+        "plots; solid lines are the bias, dashed lines the 95 % limits of agreement."
+    )
+    return "Volume errors", caption, figure
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text[:1].upper() + text[1:], 26))
