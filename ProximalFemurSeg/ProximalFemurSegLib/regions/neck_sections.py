@@ -1,0 +1,226 @@
+"""Sections of the neck at right angles to its axis, and the axis itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .bone_field import BoneField
+
+_NEAREST, _FURTHEST = 0.75, 1.7  # of the head's radius: where the smallest section is looked for
+_REACH = 2.3  # of the head's radius: how far sections are followed
+_WINDOW = 1.6  # of the head's radius, half the width of a section's plane
+_ROUNDS = 6
+_DAMPING = 0.6
+_SPREAD_MM = (-5.0, 1.5)  # sections from so far before the smallest to so far behind it decide where the axis goes
+_IN_PLANE = np.zeros((3, 3, 3), bool)
+_IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class SectionStack:
+    """Sections of one bone by parallel planes.
+
+    Attributes
+    ----------
+    origin, axis : numpy.ndarray
+        (3,) RAS mm where the axis starts; unit vector.
+    up, across : numpy.ndarray
+        (3,) unit vectors in the planes.
+    stations : numpy.ndarray
+        (n,) mm along the axis.
+    step : float
+        mm between pixels.
+    cover : numpy.ndarray
+        (n, h, w) float32: share of each pixel that belongs to the section around the axis; rows run along ``up``.
+    closed : numpy.ndarray
+        (n,) bool: the axis passes through bone there, and the section ends inside the plane's window.
+    """
+
+    origin: np.ndarray
+    axis: np.ndarray
+    up: np.ndarray
+    across: np.ndarray
+    stations: np.ndarray
+    step: float
+    cover: np.ndarray
+    closed: np.ndarray
+
+    @property
+    def ticks(self) -> np.ndarray:
+        """(h,) mm of the pixels from the axis, along either direction."""
+        count = self.cover.shape[1]
+        return (np.arange(count) - count // 2) * self.step
+
+    @property
+    def areas(self) -> np.ndarray:
+        """(n,) mm2; infinite where a section is not closed."""
+        return np.where(self.closed, self.cover.sum(axis=(1, 2), dtype=np.float64) * self.step**2, np.inf)
+
+    def centroids(self) -> np.ndarray:
+        """(n, 2) mm along ``up`` and ``across`` of the sections' middles; 0 where there is none."""
+        total = np.maximum(self.cover.sum(axis=(1, 2), dtype=np.float64), 1e-9)
+        rows = (self.cover.sum(axis=2) @ self.ticks) / total
+        columns = (self.cover.sum(axis=1) @ self.ticks) / total
+        return np.stack([rows, columns], axis=1)
+
+
+def plane_axes(axis, proximal) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors at right angles to an axis: up (as far as can be along ``proximal``) and the third."""
+    axis = np.asarray(axis, dtype=np.float64)
+    up = np.asarray(proximal, dtype=np.float64) - axis * (axis @ proximal)
+    if np.linalg.norm(up) < 1e-6:
+        helper = np.eye(3)[int(np.argmin(np.abs(axis)))]
+        up = helper - axis * (axis @ helper)
+    up = up / np.linalg.norm(up)
+    return up, np.cross(axis, up)
+
+
+def cut_sections(field: BoneField, origin, axis, proximal, stations, half: float, step: float) -> SectionStack:
+    """Cut a bone by planes at right angles to an axis.
+
+    Only the connected part around the axis counts: planes through the neck also meet the trochanters.
+
+    Parameters
+    ----------
+    field : BoneField
+    origin, axis, proximal : array_like
+        (3,) RAS mm and unit vectors.
+    stations : array_like
+        mm along the axis, evenly spaced.
+    half, step : float
+        mm: half the window's width, and pixel size.
+    """
+    origin, axis = np.asarray(origin, dtype=np.float64), np.asarray(axis, dtype=np.float64)
+    stations = np.asarray(stations, dtype=np.float64)
+    up, across = plane_axes(axis, proximal)
+    middle = int(np.ceil(half / step))
+    count = 2 * middle + 1
+    start = origin + stations[0] * axis - middle * step * (up + across)
+    pitch = stations[1] - stations[0] if len(stations) > 1 else 1.0
+    values = field.resample(start, np.stack([axis, up, across]), (len(stations), count, count), (pitch, step, step))
+    parts, _ = ndimage.label(values >= 0.5, _IN_PLANE)
+    own = parts[:, middle, middle]
+    inside = (parts == own[:, None, None]) & (own > 0)[:, None, None]
+    rim = np.zeros_like(inside)
+    rim[:, [0, -1]] = rim[:, :, [0, -1]] = True
+    closed = (own > 0) & ~(inside & rim).any(axis=(1, 2))
+    # On the rim the field tells how far the surface is from the pixel's centre.
+    slope = field.sigma_mm * np.sqrt(2 * np.pi) / step
+    fringe = ndimage.binary_dilation(inside, _IN_PLANE) & ((parts == 0) | inside)
+    cover = np.where(fringe, np.clip(0.5 + (values - 0.5) * slope, 0.0, 1.0), 0.0).astype(np.float32)
+    return SectionStack(origin, axis, up, across, stations, step, cover, closed)
+
+
+@dataclass(frozen=True, eq=False)
+class NeckAxis:
+    """The neck's axis and its smallest section.
+
+    Attributes
+    ----------
+    axis : numpy.ndarray
+        (3,) unit vector from the head's centre down the neck.
+    minimum_mm : float
+        mm from the head's centre to the smallest section.
+    minimum_area_mm2 : float
+    sections : SectionStack
+        Along the axis, half a mm apart, from the head outwards.
+    on_border : bool
+        The smallest section lies at an end of the stretch that was searched: the neck has no waist there.
+    """
+
+    axis: np.ndarray
+    minimum_mm: float
+    minimum_area_mm2: float
+    sections: SectionStack
+    on_border: bool
+
+    @property
+    def radius_mm(self) -> float:
+        """Radius of a circle with the smallest section's area."""
+        return float(np.sqrt(self.minimum_area_mm2 / np.pi))
+
+    def base_mm(self, factor: float) -> float | None:
+        """mm from the head's centre to where, lateral of the smallest section, the area reaches a multiple of it.
+
+        None if it does not within the stretch that was cut.
+        """
+        stations, areas = self.sections.stations, self.sections.areas
+        beyond = np.flatnonzero(stations >= self.minimum_mm)
+        wide = np.flatnonzero(areas[beyond] >= factor * self.minimum_area_mm2)
+        if len(wide) == 0:
+            return None
+        index = beyond[wide[0]]
+        if index == 0 or not np.isfinite(areas[index]) or not np.isfinite(areas[index - 1]):
+            return float(stations[index])
+        share = (factor * self.minimum_area_mm2 - areas[index - 1]) / max(areas[index] - areas[index - 1], 1e-9)
+        return float(stations[index - 1] + np.clip(share, 0, 1) * (stations[index] - stations[index - 1]))
+
+
+def _smallest(stations, areas, radius) -> tuple[float, float, bool] | None:
+    """Station and area of the smallest section: a parabola through the sections around it."""
+    searched = (stations >= _NEAREST * radius - 1e-9) & (stations <= _FURTHEST * radius + 1e-9) & np.isfinite(areas)
+    candidates = np.flatnonzero(searched)
+    if len(candidates) < 3:
+        return None
+    best = candidates[np.argmin(areas[candidates])]
+    on_border = best in (candidates[0], candidates[-1])
+    near = candidates[np.abs(stations[candidates] - stations[best]) <= 2.6]
+    if on_border or len(near) < 4:
+        return float(stations[best]), float(areas[best]), on_border
+    x = stations[near] - stations[best]
+    c, b, a = np.polynomial.polynomial.polyfit(x, areas[near], 2)
+    if a <= 1e-9:
+        return float(stations[best]), float(areas[best]), on_border
+    place = float(np.clip(-b / (2 * a), x[0], x[-1]))
+    return float(stations[best] + place), float(a * place**2 + b * place + c), on_border
+
+
+def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fixed: bool = False) -> NeckAxis | None:
+    """Find the neck's axis: from the head's centre through the middle of the smallest section.
+
+    A free search over tilt and station runs away to steep planes that leave the bone; here the axis is aimed again, six
+    times and damped, at the middle of the smallest section that it finds itself.
+
+    Parameters
+    ----------
+    field : BoneField
+    head_center : array_like
+        (3,) RAS mm.
+    radius : float
+        Of the head, mm.
+    axis, proximal : array_like
+        (3,) unit vectors: first guess of the axis; up the shaft.
+    fixed : bool
+        Keep the axis as it is, and only measure along it.
+
+    Returns
+    -------
+    NeckAxis or None
+        None if no closed section is met where a neck should be.
+    """
+    center = np.asarray(head_center, dtype=np.float64)
+    axis = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
+    stations = np.arange(_NEAREST * radius, _FURTHEST * radius + 0.5, 1.0)
+    for _ in range(0 if fixed else _ROUNDS):
+        stack = cut_sections(field, center, axis, proximal, stations, _WINDOW * radius, 1.2)
+        smallest = _smallest(stations, stack.areas, radius)
+        if smallest is None:
+            return None
+        near = np.flatnonzero(
+            (stations - smallest[0] >= _SPREAD_MM[0]) & (stations - smallest[0] <= _SPREAD_MM[1]) & stack.closed
+        )
+        if len(near) == 0:
+            return None
+        up, across = stack.centroids()[near].mean(axis=0)
+        aim = stations[near].mean() * axis + up * stack.up + across * stack.across
+        axis = axis + _DAMPING * (aim / np.linalg.norm(aim) - axis)
+        axis /= np.linalg.norm(axis)
+    fine = np.arange(0.5 * radius, _REACH * radius + 0.25, 0.5)
+    stack = cut_sections(field, center, axis, proximal, fine, _WINDOW * radius, 0.75)
+    smallest = _smallest(fine, stack.areas, radius)
+    if smallest is None:
+        return None
+    return NeckAxis(axis, *smallest[:2], stack, smallest[2])
