@@ -83,3 +83,18 @@ def test_masks_in_different_places_are_refused(masks, tmp_path):
 
 def test_missing_mask_is_refused(masks, tmp_path):
     assert_refused(invoke("evaluate", masks[0], tmp_path / "none.nii.gz"), "none.nii.gz", "does not exist")
+
+
+def test_another_grid_is_resampled_when_asked(masks, tmp_path):
+    part = Volume(bar(0, 4).array[:, :, :5], GRID.crop((0, 0, 0), (6, 6, 5)))
+    write_volume(part, tmp_path / "part.nii.gz")
+    assert_refused(invoke("evaluate", tmp_path / "part.nii.gz", masks[1]), "resample")
+    values = json.loads(invoke("evaluate", tmp_path / "part.nii.gz", masks[1], "--resample", "--json").stdout)
+    assert (values["dice"], values["interpolated"]) == (0.75, True)
+
+
+def test_mesh_and_tolerance(masks):
+    values = json.loads(invoke("evaluate", *masks, "--surface", "mesh", "--tolerance", "0.5", "--json").stdout)
+    assert (values["surface_definition"], values["surface_dice_tolerance_mm"]) == ("mesh", 0.5)
+    assert values["msd_mm"] == pytest.approx(1.0)
+    assert 0 < values["surface_dice"] < 1

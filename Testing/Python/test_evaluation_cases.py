@@ -118,3 +118,59 @@ def test_what_is_not_defined_is_none_and_the_rest_is_json():
     assert (nothing["dice"], nothing["relative_volume_error_percent"], nothing["asd_mm"]) == (1, 0, None)
     for values in (missed, invented, nothing):
         json.loads(json.dumps(values, allow_nan=False))
+
+
+def finer(volume):
+    """Every voxel cut into eight."""
+    array = volume.array.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    spacing = np.array(volume.grid.spacing) / 2
+    return Volume(array, Grid.from_parts(array.shape, spacing, volume.grid.origin - spacing / 2), "finer")
+
+
+def test_other_grids_are_brought_onto_the_reference_s_when_asked():
+    expected = evaluate_masks(RESULT, REFERENCE)
+    assert expected["interpolated"] is False
+    found = evaluate_masks(finer(RESULT), REFERENCE, interpolate=True)
+    assert found.pop("interpolated") is True
+    expected.pop("interpolated")
+    assert found == {name: pytest.approx(value) for name, value in expected.items()}
+    # A result that was cut out of the scan: beyond its field of view there is no bone.
+    start, stop = (1, 0, 6), (8, 10, 12)
+    part = Volume(REFERENCE.array[1:8, :, 6:12], GRID.crop(start, stop), "part")
+    values = evaluate_masks(part, REFERENCE, interpolate=True)
+    assert (values["precision"], values["recall"]) == (1, 0.5)
+
+
+def test_maps_are_interpolated_too_and_grids_that_agree_never():
+    scores = Volume(np.where(REFERENCE.array, 0.9, 0.2).astype(np.float32), GRID)
+    assert evaluate_masks(RESULT, REFERENCE, finer(scores), interpolate=True)["roc_auc"] == 1
+    assert align(RESULT, REFERENCE, interpolate=True)[0] is RESULT
+
+
+def test_other_places_are_refused_whatever_was_asked():
+    elsewhere = Volume(RESULT.array, Grid.from_parts(GRID.shape, GRID.spacing, GRID.origin + 100), "elsewhere")
+    with pytest.raises(BadInputError, match="'elsewhere' and 'truth' show different places"):
+        evaluate_masks(elsewhere, REFERENCE, interpolate=True)
+
+
+def test_definition_and_tolerance_are_chosen():
+    voxels, mesh = (evaluate_masks(RESULT, REFERENCE, surface=name, tolerance_mm=0.4) for name in ("voxels", "mesh"))
+    assert (voxels["surface_definition"], mesh["surface_definition"]) == ("voxels", "mesh")
+    assert voxels["asd_mm"] != mesh["asd_mm"]
+    assert voxels["msd_mm"] == mesh["msd_mm"] == pytest.approx(1), "a shift of a flat side is the same in both"
+    assert voxels["surface_dice_tolerance_mm"] == 0.4
+    wider = evaluate_masks(RESULT, REFERENCE, tolerance_mm=1.0)["surface_dice"]
+    assert voxels["surface_dice"] < wider == 1
+
+
+def test_binned_areas_say_how_far_off_they_may_be(monkeypatch):
+    from ProximalFemurSegLib.evaluation import curves
+
+    scores = Volume(np.random.default_rng(0).random(GRID.shape, dtype=np.float32), GRID)
+    exact = evaluate_masks(RESULT, REFERENCE, scores)
+    assert exact["roc_auc_error"] == exact["average_precision_error"] == 0
+    monkeypatch.setattr(curves, "_MOST_EXACT", 10)
+    monkeypatch.setattr(curves, "_BINS", 32)
+    binned = evaluate_masks(RESULT, REFERENCE, scores)
+    for name in ("roc_auc", "average_precision"):
+        assert 0 < abs(binned[name] - exact[name]) <= binned[f"{name}_error"] < 0.1
