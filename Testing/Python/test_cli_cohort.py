@@ -16,7 +16,7 @@ from command_line import assert_refused, files_in, invoke
 from ProximalFemurSegLib.volume import Volume
 from ProximalFemurSegLib.volume_io import write_volume
 
-FIGURES = ("box-plots", "curves", "dice-per-case", "volume-errors")
+FIGURES = ("bland-altman", "box-plots", "curves", "dice-per-case", "volume-errors")
 
 
 class Page(HTMLParser):
@@ -95,7 +95,7 @@ def test_report_says_the_closed_form(cohort):
     page = Page((folder / "out" / "report.html").read_text(encoding="utf-8"))
     for closed in (shifted, grown):
         values = [closed(side)["dice"] for side in SIDES]
-        assert f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" in page.cells
+        assert f"{np.mean(values):.3f} ±\u00a0{np.std(values, ddof=1):.3f}" in page.cells
     assert "1.000 (0.000)" in page.cells, "AP as median (IQR)"
     # The worst case first, in the pictures and in the table.
     assert page.ids.index("case-_3c_s_26_4_3e_-grown-") < page.ids.index("case-s5-grown-")

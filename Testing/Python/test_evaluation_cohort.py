@@ -266,6 +266,17 @@ def test_regions_with_and_without_cortex(tmp_path):
     )
     assert len(cohort.volumes) == 6
     assert all(entry["result_mm3"] == entry["reference_mm3"] > 0 for entry in cohort.volumes)
+    # Of a map there is no cortex: neck is not taken for it, though both are labelled 2.
+    write(probability(6), tmp_path / "map.nrrd")
+    row = {"subject": "a", "probability": "map.nrrd", "reference": "labels.nrrd"}
+    regions = {"result_regions": "regions.nrrd", "reference_regions": "regions.nrrd"}
+    cohort = evaluated(tmp_path, [{**row, **regions}], threshold=0.7)
+    assert [entry["region"] for entry in cohort.volumes] == [
+        "whole structure",
+        "femoral head",
+        "femoral neck",
+        "neck, trochanter and intertrochanter",
+    ]
 
 
 def test_times_of_the_paper():

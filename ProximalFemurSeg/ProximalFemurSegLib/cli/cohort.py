@@ -128,19 +128,19 @@ def write_cohort(measured, options, folder, final_folder, title="", baseline=Non
     from ..evaluation.cohort_report import write_report
 
     tests = tables.paired_tests(measured, baseline)
-    groups = [("Segmentation", [*tables.segmentation_tables(measured), tables.structure_table(measured),
-                                tables.point_table(measured)])]
+    groups = [("Segmentation", [*tables.segmentation_tables(measured), tables.structure_table(measured)])]
     groups.append(("Comparison of models",
                    tables.star_tables(tests) if baseline is None else tables.baseline_tables(tests)))
     groups.append(("Volumes", [tables.volume_table(measured)]))
     groups.append(("Readers", [tables.reader_table(measured)]))
     groups.append(("Correction time", [tables.time_table(records)]))
+    groups.append(("Thresholds", [tables.point_table(measured)]))
     groups = [(name, [found for found in group if found is not None]) for name, group in groups]
     groups = [(name, group) for name, group in groups if group]
     texts = (tables.cases_csv(measured), tables.summary_csv(measured), tables.tests_csv(tests),
              tables.volumes_csv(measured))
     for name, text in zip(CSV, texts):
-        (folder / name).write_text(text, encoding="utf-8", newline="")
+        (folder / name).write_bytes(text.encode("utf-8"))
     progress("drawing", 0, 2)
     figures = draw_figures(measured)
     for name, (_, _, files) in figures.items():

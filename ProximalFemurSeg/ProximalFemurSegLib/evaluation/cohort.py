@@ -264,8 +264,10 @@ def _row_volumes(row: CaseRow, values) -> list[dict]:
     if row.result_regions is not None:
         from ..volume_io import read_labels
 
-        result_labels = read_labels(row.result if row.result is not None else row.result_regions)
-        result = region_volumes(read_labels(row.result_regions), result_labels)
+        regions = read_labels(row.result_regions)
+        # A thresholded map tells bone from background, and nothing about its cortex.
+        labels = read_labels(row.result) if row.result is not None else regions.with_array(regions.array != 0)
+        result = region_volumes(regions, labels)
         reference = region_volumes(read_labels(row.reference_regions), read_labels(row.reference))
         found.update({name: (result[name], reference[name]) for name in result if name in reference})
     return [{"region": name, "result_mm3": a, "reference_mm3": b} for name, (a, b) in found.items()]

@@ -16,6 +16,7 @@ from .statistics import summarise
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
+_MOST_COLUMNS = 3
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -65,7 +66,13 @@ def figure_names(structures) -> list[str]:
 
 
 def _drawings():
-    return {"curves": _curves, "box-plots": _boxes, "dice-per-case": _dice_per_case, "volume-errors": _volumes}
+    return {
+        "curves": _curves,
+        "box-plots": _boxes,
+        "dice-per-case": _dice_per_case,
+        "volume-errors": _volume_errors,
+        "bland-altman": _bland_altman,
+    }
 
 
 def _name(figure: str, structure: str) -> str:
@@ -117,8 +124,8 @@ def _curves(cohort: Cohort, structure: str):
         mean = mean_curve(found[model])
         auc, ap = summarise(mean.roc_auc), summarise(mean.average_precision)
         style, several = _style(number), len(found[model]) > 1
-        roc.plot(FALSE_POSITIVE_RATES, mean.recall, label=f"{model} (AUC {_with_sd(auc)})", **style)
-        pr.plot(RECALLS, mean.precision, label=f"{model} (AP {_with_sd(ap)})", **style)
+        roc.plot(FALSE_POSITIVE_RATES, mean.recall, label=f"{model} (AUC {_with_sd(auc, 4)})", **style)
+        pr.plot(RECALLS, mean.precision, label=f"{model} (AP {_with_sd(ap, 3)})", **style)
         if several:
             for axes, x, y, sd in (
                 (roc, FALSE_POSITIVE_RATES, mean.recall, mean.recall_sd),
@@ -152,11 +159,14 @@ def _corner(roc, cohort, structure, found) -> None:
             corner.plot(FALSE_POSITIVE_RATES, mean_curve(found[model]).recall, **_style(number))
     corner.set(xlim=(0, 0.02), ylim=(0.8, 1.005))
     corner.tick_params(labelsize=6.5)
-    roc.indicate_inset_zoom(corner, edgecolor="#888888")
+    made = roc.indicate_inset_zoom(corner, edgecolor="#888888")
+    # matplotlib before 3.10 gives a pair.
+    for line in made.connectors if hasattr(made, "connectors") else made[1]:
+        line.set_visible(False)
 
 
-def _with_sd(summary) -> str:
-    return f"{summary.mean:.3f}" + ("" if math.isnan(summary.sd) else f" ± {summary.sd:.3f}")
+def _with_sd(summary, digits: int) -> str:
+    return f"{summary.mean:.{digits}f}" + ("" if math.isnan(summary.sd) else f" ± {summary.sd:.{digits}f}")
 
 
 def _boxes(cohort: Cohort, structure: str):
@@ -225,45 +235,77 @@ def _dice_per_case(cohort: Cohort, structure: str):
     if len(subjects) <= 40:
         axes.set_xticks(range(1, len(subjects) + 1), subjects, rotation=60, ha="right", fontsize=7)
     axes.grid(axis="x", visible=False)
-    axes.legend(fontsize=8, loc="lower right")
+    _legend(figure, axes)
     return "DSC of every case", "Each mark is a case; lines are the means over all cases.", figure
 
 
-def _volumes(cohort: Cohort, structure: str):
-    """Relative error against volume (QCT-2021, Fig. 8) above, Bland-Altman below; one column a region."""
+def _legend(figure, axes) -> None:
+    """Below everything, so that it hides no mark."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+
+
+def _region_panels(cohort: Cohort, structure: str):
+    """A figure with one panel a region, and what belongs into each: (axes, [(number, model, volumes), ...])."""
     groups = {key[1:]: found for key, found in volume_groups(cohort).items() if key[0] == structure}
     regions = list(dict.fromkeys(region for region, _ in groups))
-    if not regions or not any((found.reference_mm3 > 0).any() for found in groups.values()):
+    if not any((found.reference_mm3 > 0).any() for found in groups.values()):
         return None
+    columns = min(_MOST_COLUMNS, len(regions))
+    rows = math.ceil(len(regions) / columns)
+    figure = _figure(max(5.2, 3.1 * columns), 2.9 * rows + 0.5)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[len(regions) :]:
+        unused.set_visible(False)
     numbers = {model: number for number, model in _models(cohort, structure)}
-    figure = _figure(max(6.4, 3.1 * len(regions)), 6.2)
-    panels = figure.subplots(2, len(regions), squeeze=False)
-    for column, region in enumerate(regions):
-        upper, lower = panels[:, column]
-        for (name, model), found in groups.items():
-            if name != region:
-                continue
-            number, reference = numbers[model], found.reference_mm3 / 1000
-            upper.plot(reference, found.relative_percent, linestyle="none", markersize=5, label=model, **_mark(number))
+    panels = []
+    for panel, region in zip(axes, regions):
+        panel.set_title(_wrapped(region_title(structure, region)), fontsize=9)
+        entries = [(numbers[model], model, found) for (name, model), found in groups.items() if name == region]
+        panels.append((panel, entries))
+    return figure, panels, columns
+
+
+def _volume_errors(cohort: Cohort, structure: str):
+    """Relative error against volume (QCT-2021, Fig. 8)."""
+    made = _region_panels(cohort, structure)
+    if made is None:
+        return None
+    figure, panels, columns = made
+    for place, (axes, entries) in enumerate(panels):
+        for number, model, found in entries:
+            x, y = found.reference_mm3 / 1000, found.relative_percent
+            axes.plot(x, y, linestyle="none", markersize=4.5, label=model, **_mark(number))
+        axes.set_xlabel("reference volume (cm³)")
+        if place % columns == 0:
+            axes.set_ylabel("relative error (%)")
+        axes.set_ylim(bottom=0)
+    _legend(figure, panels[0][0])
+    return "Relative error of volumes", "One mark a subject.", figure
+
+
+def _bland_altman(cohort: Cohort, structure: str):
+    """Differences of volumes against their means."""
+    made = _region_panels(cohort, structure)
+    if made is None:
+        return None
+    figure, panels, columns = made
+    for place, (axes, entries) in enumerate(panels):
+        axes.axhline(0, color="#999999", linewidth=0.7)
+        for number, model, found in entries:
             mean, difference = (found.result_mm3 + found.reference_mm3) / 2000, found.differences_mm3 / 1000
-            lower.plot(mean, difference, linestyle="none", markersize=5, **_mark(number))
-            lower.axhline(found.bias_mm3 / 1000, color=COLORS[number % 8], linewidth=1.2)
+            axes.plot(mean, difference, linestyle="none", markersize=4.5, label=model, **_mark(number))
+            axes.axhline(found.bias_mm3 / 1000, color=COLORS[number % 8], linewidth=1.2)
             for limit in found.limits_of_agreement_mm3:
                 if math.isfinite(limit):
-                    lower.axhline(limit / 1000, color=COLORS[number % 8], linewidth=0.9, linestyle="--")
-        upper.set(title=_wrapped(region_title(structure, region)), xlabel="reference volume (cm³)")
-        upper.set_ylim(bottom=0)
-        lower.axhline(0, color="#999999", linewidth=0.7)
-        lower.set(xlabel="mean of result and reference (cm³)")
-    panels[0, 0].set_ylabel("relative error (%)")
-    panels[1, 0].set_ylabel("result − reference (cm³)")
-    if len(numbers) > 1:
-        panels[0, 0].legend(fontsize=7.5)
-    caption = (
-        "Above: relative error of the volume against the reference volume, one mark a subject. Below: Bland-Altman "
-        "plots; solid lines are the bias, dashed lines the 95 % limits of agreement."
-    )
-    return "Volume errors", caption, figure
+                    axes.axhline(limit / 1000, color=COLORS[number % 8], linewidth=0.9, linestyle="--")
+        axes.set_xlabel("mean of result and reference (cm³)")
+        if place % columns == 0:
+            axes.set_ylabel("result − reference (cm³)")
+    _legend(figure, panels[0][0])
+    caption = "One mark a subject; solid lines are the bias, dashed lines the 95 % limits of agreement."
+    return "Agreement of volumes (Bland-Altman)", caption, figure
 
 
 def _wrapped(text: str) -> str:

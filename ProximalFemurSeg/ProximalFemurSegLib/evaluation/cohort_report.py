@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import os
+import re
 from pathlib import Path
 
 from .. import __version__
@@ -13,6 +14,8 @@ from .cohort import POSTPROCESSED, Cohort, CohortOptions
 from .cohort_tables import Table, metric_title
 from .statistics import summarise
 
+_NUMERIC = re.compile(r"|ns|\*+|–|[+-]?\d.*")
+_BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 _DEFINITIONS = (
     (
         "DSC, precision, recall, specificity",
@@ -59,10 +62,11 @@ a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: un
 .tile b { display: block; font-size: 24px; font-weight: 600; } .tile span { color: var(--faint); font-size: 13px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--line); }
+td.text, th.text { text-align: left; }
 th { color: var(--faint); font-weight: 600; border-bottom: 2px solid var(--line);
-  vertical-align: bottom; white-space: normal; }
-th:first-child, td:first-child { text-align: left; } tbody tr:hover { background: var(--band); }
+  vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; } tbody tr:hover { background: var(--band); }
 td.best { font-weight: 700; } .note { color: var(--faint); font-size: 13px; margin: 6px 0 0; }
 figure { margin: 18px 0 26px; } figure img { width: 100%; height: auto; }
 figcaption { color: var(--faint); font-size: 13px; }
@@ -130,7 +134,7 @@ def write_report(
     ]
     for name, tables in groups:
         parts.append(f'<h2 id="{_id(name)}">{_text(name)}</h2>')
-        parts += [_table(table) for table in tables]
+        parts += [_table(table, with_title=table.title != name) for table in tables]
         if name == groups[0][0] and figures:
             parts.append('<h2 id="figures">Figures</h2>')
             parts += [_figure(*entry) for entry in figures.values()]
@@ -199,19 +203,29 @@ def _tiles(cohort: Cohort) -> str:
     )
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in table.heading)
-    body = []
-    for number, row in enumerate(table.rows):
-        cells = "".join(
-            f'<td class="best">{_text(cell)}</td>' if (number, column) in table.best else f"<td>{_text(cell)}</td>"
-            for column, cell in enumerate(row)
-        )
-        body.append(f"<tr>{cells}</tr>")
+def _table(table: Table, with_title: bool = True) -> str:
+    texts = {c for row in table.rows for c, cell in enumerate(row) if c and not _NUMERIC.fullmatch(cell)}
+
+    def cell(name: str, text: str, column: int, row: int | None = None) -> str:
+        classes = (["text"] if column in texts else []) + (["best"] if (row, column) in table.best else [])
+        return f"<{name}" + (f' class="{" ".join(classes)}"' if classes else "") + f">{_unbroken(text)}</{name}>"
+
+    head = "".join(cell("th", text, column) for column, text in enumerate(table.heading))
+    body = [
+        "<tr>" + "".join(cell("td", text, column, number) for column, text in enumerate(row)) + "</tr>"
+        for number, row in enumerate(table.rows)
+    ]
+    title = f"<h3>{_text(table.title)}</h3>" if with_title else ""
     return (
-        f'<h3>{_text(table.title)}</h3><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f'<tbody>{"".join(body)}</tbody></table></div><p class="note">{_text(table.note)}</p>'
     )
+
+
+def _unbroken(text: str) -> str:
+    """A cell may be broken before a standard deviation or a bracket, and nowhere within."""
+    text = text.replace("± ", "±\u00a0")
+    return _text(_BRACKETS.sub(lambda found: found[0].replace(" ", "\u00a0"), text))
 
 
 def _data(kind: str, content: bytes) -> str:
