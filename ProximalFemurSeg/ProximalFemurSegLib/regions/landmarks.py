@@ -339,14 +339,18 @@ class _Finder:
         ridge = None
         if tip is not None:
             height = float(self.frame.to_local(tip)[2])
-            ridge = find_vastus_ridge(self.field, self.frame, self.head.radius, height)
+            crossing = None
+            if self.neck is not None and self.frame.medial @ self.neck.axis < -0.2:
+                down = self.neck.axis @ self.frame.proximal / -(self.neck.axis @ self.frame.medial)
+                crossing = float(self.frame.offset_mm * down)
+            ridge = find_vastus_ridge(self.field, self.frame, self.head.radius, height, crossing)
         self.put(
             "vastus_ridge",
             None if ridge is None else ridge[0],
             0.0 if ridge is None else min(1.0, ridge[1] / 1.5),
-            "The lateral outline has no corner where the greater trochanter goes over into the shaft."
+            "The lateral outline of greater trochanter and shaft is not wholly in view."
             if ridge is None
-            else "The corner of the lateral outline is shallow.",
+            else "The lateral outline has hardly a corner there; the place follows from the bone's proportions.",
         )
 
     def run(self) -> FemurLandmarks:

@@ -12,6 +12,7 @@ from .bone_field import BoneField
 _NEAREST, _FURTHEST = 0.75, 1.7  # of the head's radius: where the smallest section is looked for
 _REACH = 2.3  # of the head's radius: how far sections are followed
 _WINDOW = 1.6  # of the head's radius, half the width of a section's plane
+_LEFT_NECK = 1.5  # times the smallest area so far: the section has left the neck
 _ROUNDS = 6
 _DAMPING = 0.6
 _SPREAD_MM = (-5.0, 1.5)  # sections from so far before the smallest to so far behind it decide where the axis goes
@@ -165,6 +166,11 @@ def _smallest(stations, areas, radius) -> tuple[float, float, bool] | None:
     candidates = np.flatnonzero(searched)
     if len(candidates) < 3:
         return None
+    # Beyond the neck's base there may be smaller sections again, of the shaft alone: they are none of the neck.
+    running = np.minimum.accumulate(areas[candidates])
+    beyond = np.flatnonzero(areas[candidates] > _LEFT_NECK * running)
+    if len(beyond) and beyond[0] >= 3:
+        candidates = candidates[: beyond[0] + 1]
     best = candidates[np.argmin(areas[candidates])]
     on_border = best in (candidates[0], candidates[-1])
     near = candidates[np.abs(stations[candidates] - stations[best]) <= 2.6]

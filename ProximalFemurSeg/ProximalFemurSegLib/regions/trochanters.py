@@ -15,12 +15,15 @@ _STEP = 0.5  # mm along a ray
 _REACH = 55.0  # mm
 _POSTEROMEDIAL = np.deg2rad(np.arange(-100.0, 1.0, 5.0))  # from medial (0) towards posterior (-90)
 _LATERAL = np.deg2rad(np.arange(165.0, 196.0, 5.0))
-_SHAFT_BELOW = (20.0, 25.0)  # mm below the tip of the lesser trochanter: what the shaft's own outline is read from
+_SECTOR = np.deg2rad(10.0)  # standard deviation of the directions that are averaged
+_SHAFT_BELOW = (18.0, 25.0)  # mm below the tip of the lesser trochanter: what the shaft's own outline is read from
+_FLAT_MM = 0.3  # a corner that stands out by less says little
+_ROUNDING = 1.8  # mm
 SUNK_MM = 1.0  # the lesser trochanter ends where it stands out by less
 
 
-def outline(field: BoneField, frame: FemurFrame, heights, angles) -> np.ndarray:
-    """Radius in mm at which rays from the shaft axis leave the bone for the first time.
+def outline(field: BoneField, frame: FemurFrame, heights, angles, outermost: bool = False) -> np.ndarray:
+    """Radius in mm at which rays from the shaft axis leave the bone for the first, or for the last time.
 
     Parameters
     ----------
@@ -30,11 +33,14 @@ def outline(field: BoneField, frame: FemurFrame, heights, angles) -> np.ndarray:
         (n,) mm above the head's centre, along the shaft.
     angles : array_like
         (m,) radians from medial towards anterior.
+    outermost : bool
+        The last time: where a ray starts beside the bone, too, as it does behind a hooked greater trochanter.
 
     Returns
     -------
     numpy.ndarray
-        (n, m); 0 where the axis is not in the bone, the ray's length where it does not leave it.
+        (n, m); 0 where the axis is not in the bone (outermost: where the ray meets none), the ray's length where it
+        does not leave it.
     """
     reach = np.arange(0.0, _REACH, _STEP)
     across = np.cos(angles)[:, None] * frame.medial + np.sin(angles)[:, None] * frame.anterior
@@ -42,7 +48,11 @@ def outline(field: BoneField, frame: FemurFrame, heights, angles) -> np.ndarray:
     points = start[:, None, None] + reach[:, None] * across[None, :, None]
     values = field.sample(points)
     outside = values < 0.5
-    index = np.where(outside.any(axis=-1), outside.argmax(axis=-1), len(reach) - 1)
+    if outermost:
+        index = len(reach) - np.where(outside.all(axis=-1), len(reach), (~outside[..., ::-1]).argmax(axis=-1))
+        index = np.minimum(index, len(reach) - 1)
+    else:
+        index = np.where(outside.any(axis=-1), outside.argmax(axis=-1), len(reach) - 1)
     second = np.maximum(index, 1)
     low = np.take_along_axis(values, second[..., None] - 1, axis=-1)[..., 0]
     high = np.take_along_axis(values, second[..., None], axis=-1)[..., 0]
@@ -120,13 +130,17 @@ def find_lesser_trochanter(
     row, column = np.unravel_index(int(np.argmax(score)), score.shape)
     if bulge[row, column] < 1.5:
         return None
-    sector = np.exp(-0.5 * ((_POSTEROMEDIAL - _POSTEROMEDIAL[column]) / np.deg2rad(8.0)) ** 2)
-    profile = radii @ (sector / sector.sum())
+    # Where it stands out is averaged, not picked, so that a turn of the voxels moves it by little.
+    around = np.where(np.isfinite(score[row]), score[row], 0.0) ** 2
+    angle = float((around * _POSTEROMEDIAL).sum() / around.sum())
+    sector = np.exp(-0.5 * ((_POSTEROMEDIAL - angle) / _SECTOR) ** 2)
+    profile = ndimage.gaussian_filter1d(radii @ (sector / sector.sum()), 1.5)
     height, prominence = _peak(within, _bulge(profile, reach) * expected[:, column])
     height = _summit(heights, profile, height, 6.0 * scale)
     prominence = float(np.interp(height, within, bulge[:, column]))
-    angle = float(_POSTEROMEDIAL[column])
-    top = float(np.interp(height, heights, radii[:, column]))
+    beside = int(np.clip(np.searchsorted(_POSTEROMEDIAL, angle), 1, len(_POSTEROMEDIAL) - 1))
+    share = (angle - _POSTEROMEDIAL[beside - 1]) / (_POSTEROMEDIAL[beside] - _POSTEROMEDIAL[beside - 1])
+    top = float(np.interp(height, heights, (1 - share) * radii[:, beside - 1] + share * radii[:, beside]))
     tip = frame.origin + height * frame.proximal + top * (
         np.cos(angle) * frame.medial + np.sin(angle) * frame.anterior
     )
@@ -156,9 +170,13 @@ def _lower_edge(heights, profile, tip: float) -> float | None:
 
 
 def find_vastus_ridge(
-    field: BoneField, frame: FemurFrame, radius: float, tip_height: float
+    field: BoneField, frame: FemurFrame, radius: float, tip_height: float, crossing_height: float | None = None
 ) -> tuple[np.ndarray, float] | None:
     """Find the vastus ridge: the corner of the lateral outline where the greater trochanter goes over into the shaft.
+
+    The corner is looked for around a place that follows from the bone's proportions: some 40 mm below the tip of the
+    greater trochanter, and below where the neck's axis meets the shaft's. Where the outline hardly has a corner, that
+    place remains.
 
     Parameters
     ----------
@@ -168,6 +186,8 @@ def find_vastus_ridge(
         Of the head, mm.
     tip_height : float
         mm along the shaft from the head's centre, of the tip of the greater trochanter.
+    crossing_height : float, optional
+        The same of where the neck's axis meets the shaft's.
 
     Returns
     -------
@@ -178,19 +198,20 @@ def find_vastus_ridge(
     """
     scale = radius / _REFERENCE_RADIUS
     reach = int(round(14.0 * scale))
-    heights = np.arange(tip_height - 85.0 * scale, tip_height - 10.0 * scale, 1.0)
-    radii = outline(field, frame, heights, _LATERAL)
-    if (radii[heights > tip_height - 60.0 * scale] <= 0).any(axis=1).mean() > 0.25:
+    expected = tip_height - 40.0 * scale
+    if crossing_height is not None:
+        expected = min(expected, crossing_height - 8.0 * scale)
+    heights = np.arange(expected - 45.0 * scale, expected + 32.0 * scale, 1.0)
+    radii = outline(field, frame, heights, _LATERAL, outermost=True)
+    if (radii <= 0).any():
         return None
-    profile = radii.mean(axis=1)
-    bulge = ndimage.uniform_filter1d(_bulge(profile, reach), 3)
+    bulge = _bulge(radii.mean(axis=1), reach)
     within = heights[reach:-reach]
-    # Some 40 mm below the tip in a bone of common size; a corner far from there is not it.
-    expected = np.exp(-0.5 * ((within - (tip_height - 40.0 * scale)) / (8.0 * scale)) ** 2)
-    score = np.maximum(bulge, 0.0) * expected
-    if score.max() <= 0.2:
-        return None
-    height, _ = _peak(within, score)
+    near = np.exp(-0.5 * ((within - expected) / (8.0 * scale)) ** 2)
+    # A mean place, not the highest one: flat corners have no sharp top.
+    weight = (np.maximum(bulge, 0.0) ** 2 + _FLAT_MM**2) * near
+    # The corner's middle lies in the rounding of the trochanter; its base begins where the rounding ends.
+    height = float((weight * within).sum() / weight.sum()) - _ROUNDING * scale
     lateral = float(np.interp(height, heights, radii[:, len(_LATERAL) // 2]))
     return frame.to_patient((-lateral, 0.0, height)), float(np.interp(height, within, bulge))
 
