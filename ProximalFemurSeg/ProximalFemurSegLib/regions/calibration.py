@@ -135,7 +135,8 @@ def read_rods(image: Volume, rods: Sequence[Rod]) -> Calibration:
                 f"The rod at right {rod.right_mm:g}, anterior {rod.anterior_mm:g} mm lies outside the image (right "
                 f"{low[0]:.0f} to {high[0]:.0f}, anterior {low[1]:.0f} to {high[1]:.0f} mm): give its place in RAS mm."
             )
-        means.append(float(np.median(values)))
+        low, high = np.percentile(values, (2, 98))
+        means.append(float(values[(values >= low) & (values <= high)].mean()))
     places = [[round(rod.right_mm, 2), round(rod.anterior_mm, 2)] for rod in rods]
     return fit_calibration(means, [rod.mg_cm3 for rod in rods], "rods", rods_ra_mm=places)
 
