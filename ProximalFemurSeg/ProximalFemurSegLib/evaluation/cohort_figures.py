@@ -202,7 +202,7 @@ def _boxes(cohort: Cohort, structure: str):
                 label.set(rotation=35, ha="right")
         axes.grid(axis="x", visible=False)
         if key == "asd_mm":
-            axes.set_ylim(bottom=0)
+            _from_zero(axes)
     caption = (
         "Boxes from the lower to the upper quartile with the median; whiskers to the farthest case within 1.5 times "
         "the interquartile range; diamonds are means, dots single cases."
@@ -237,6 +237,12 @@ def _dice_per_case(cohort: Cohort, structure: str):
     axes.grid(axis="x", visible=False)
     _legend(figure, axes)
     return "DSC of every case", "Each mark is a case; lines are the means over all cases.", figure
+
+
+def _from_zero(axes) -> None:
+    """An axis that shows zero, and marks on it whole."""
+    top = max(axes.get_ylim()[1], 1e-3)
+    axes.set_ylim(-0.03 * top, top)
 
 
 def _legend(figure, axes) -> None:
@@ -280,7 +286,7 @@ def _volume_errors(cohort: Cohort, structure: str):
         axes.set_xlabel("reference volume (cm³)")
         if place % columns == 0:
             axes.set_ylabel("relative error (%)")
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
     _legend(figure, panels[0][0])
     return "Relative error of volumes", "One mark a subject.", figure
 

@@ -68,7 +68,7 @@ th { color: var(--faint); font-weight: 600; border-bottom: 2px solid var(--line)
   vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: nowrap; } tbody tr:hover { background: var(--band); }
 td.best { font-weight: 700; } .note { color: var(--faint); font-size: 13px; margin: 6px 0 0; }
-figure { margin: 18px 0 26px; } figure img { width: 100%; height: auto; }
+figure { margin: 18px 0 26px; } figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { color: var(--faint); font-size: 13px; }
 .cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 20px; }
 .case { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; break-inside: avoid; }
