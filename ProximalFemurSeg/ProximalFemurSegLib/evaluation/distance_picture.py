@@ -179,8 +179,9 @@ def _painted(distance, light, colors, scale) -> np.ndarray:
 
 
 def _scale_bar(panel, extent) -> None:
-    left, _, bottom, top = extent
-    length = max(n for n in (1, 2, 5, 10, 20, 50) if n <= (top - bottom) / 3 or n == 1)
+    left, right, bottom, top = extent
+    # A quarter of the view stays beside the shaft of a femur that is seen from in front.
+    length = max(n for n in (1, 2, 5, 10, 20, 50) if n <= (right - left) / 4 or n == 1)
     y = bottom + 0.09 * (top - bottom)
-    panel.plot([left + 3, left + 3 + length], [y, y], color="black", linewidth=2)
-    panel.text(left + 3 + length / 2, y + 0.01 * (top - bottom), f"{length} mm", ha="center", va="bottom", fontsize=9)
+    panel.plot([left + 2, left + 2 + length], [y, y], color="black", linewidth=2)
+    panel.text(left + 2 + length / 2, y + 0.01 * (top - bottom), f"{length} mm", ha="center", va="bottom", fontsize=9)
