@@ -90,6 +90,23 @@ def test_fragments_near_belong_to_it_and_crumbs_afar_do_not():
     assert len(found[0].points) == (left & ~gap).sum()
 
 
+def test_head_and_shaft_of_opposite_sides_with_nothing_between_are_one_femur():
+    """What a view of one hip may look like to the locator; the shape says which side it is."""
+    _, right = masks()
+    height = hips.voxel_centres(GRID)[..., 2]
+    head, shaft = right & (height > -5), right & (height < -75)
+    found = find_femora(maps(head, shaft), GRID)
+    assert [f.side for f in found] == ["right"] and found[0].certain
+    assert len(found[0].points) == (head | shaft).sum()
+
+
+def test_a_piece_beside_a_femur_is_not_part_of_it():
+    left, _ = masks()
+    bladder = np.linalg.norm(hips.voxel_centres(GRID) - (0, 0, -110), axis=-1) < 22
+    found = find_femora(maps(left | bladder, 0 * left), GRID)
+    assert len(found[0].points) == left.sum()
+
+
 def test_nothing_is_found_in_nothing():
     assert find_femora(np.zeros((2, *GRID.shape)), GRID) == []
 

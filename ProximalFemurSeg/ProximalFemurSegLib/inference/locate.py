@@ -12,6 +12,7 @@ from .sides import Femur, name_side
 _LEAST_MM3 = 4000.0  # a tenth of a femoral head
 _FRAGMENT_MM3 = 500.0
 _FRAGMENT_GAP_MM = 24.0
+_SHAFT_GAP_MM = 110.0  # of a femur seen in two pieces: from the head down to the shaft
 _APART_MM = 60.0  # hip centres of adults are 150 to 200 mm apart, of children more than 60
 
 
@@ -100,7 +101,7 @@ def find_femora(probability, grid: Grid) -> list[Femur]:
         middle = chosen[0][1][:, 0].mean()
         chosen += [b for b in blobs[1:] if b[0] >= _LEAST_MM3 and abs(b[1][:, 0].mean() - middle) >= _APART_MM][:1]
     rest = [b for b in blobs if not any(b is c for c in chosen)]
-    whole = [_with_fragments(points, [r[1] for r in rest]) for _, points, _ in chosen]
+    whole = [_with_fragments(points, rest) for _, points, _ in chosen]
 
     if len(chosen) == 2:
         by_side = sorted(whole, key=lambda points: points[:, 0].mean())
@@ -109,8 +110,20 @@ def find_femora(probability, grid: Grid) -> list[Femur]:
 
 
 def _with_fragments(points, fragments):
-    """A femur with the smaller pieces close to it, as an implant or a fracture leaves them."""
+    """A femur with the smaller pieces close to it, as an implant or a fracture leaves them, and with its other part.
+
+    A large piece above or below, with no room for another femur between, is the rest of this one.
+    """
     from scipy.spatial import cKDTree
 
-    near = [f for f in fragments if cKDTree(points).query(f)[0].min() <= _FRAGMENT_GAP_MM]
-    return np.concatenate([points, *near])
+    tree, middle = cKDTree(points), points.mean(axis=0)
+    low, high = points[:, 2].min(), points[:, 2].max()
+
+    def belongs(volume, piece):
+        if tree.query(piece)[0].min() <= _FRAGMENT_GAP_MM:
+            return True
+        aside = np.linalg.norm((piece.mean(axis=0) - middle)[:2])
+        gap = max(piece[:, 2].min() - high, low - piece[:, 2].max())
+        return volume >= _LEAST_MM3 and aside < _APART_MM and gap < _SHAFT_GAP_MM
+
+    return np.concatenate([points, *(piece for volume, piece, _ in fragments if belongs(volume, piece))])

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import BadInputError
 
-# mm below the top of the head: the head and greater trochanter lie above the first, the shaft between the other two.
-_TOP_MM, _SHAFT_MM = 45.0, (75.0, 115.0)
+# mm below the top of the head: the head and greater trochanter lie above the first, the shaft between the other two, or
+# further down, where it has begun to turn inwards.
+_TOP_MM, _SHAFT_MM, _LOW_SHAFT_MM = 45.0, (75.0, 115.0), 180.0
 _CLEAR = 0.12
 
 
@@ -54,6 +55,8 @@ def head_direction(points) -> float:
         return 0.0
     right, depth = points[:, 0], points[:, 2].max() - points[:, 2]
     upper, shaft = right[depth <= _TOP_MM], right[(depth >= _SHAFT_MM[0]) & (depth <= _SHAFT_MM[1])]
+    if len(shaft) < 8:
+        shaft = right[(depth >= _SHAFT_MM[0]) & (depth <= _LOW_SHAFT_MM)]
     if len(shaft) < 8:
         return 0.0
     low, high = np.percentile(upper, (1, 99))

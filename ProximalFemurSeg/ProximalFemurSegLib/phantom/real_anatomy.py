@@ -24,6 +24,7 @@ from .mesh_femur import MeshFemur, MeshShape
 from .shape_model import LPS_TO_RAS, ShapeModel, fit_sphere
 from .tissues import Tissue
 
+_CUT_END_MM = 15.0  # more than the thickest cortex
 PROXIMAL_LENGTH = 200.0  # mm of bone kept below the head centre
 
 
@@ -164,7 +165,9 @@ def _mesh_shape(name, vertices, faces, landmarks, radius) -> MeshShape:
     center = landmarks["head_center"]
     vertices = vertices - center
     landmarks = {key: mark - center for key, mark in landmarks.items()}
-    lowest = max(-PROXIMAL_LENGTH, float(vertices[:, 2].min()) + 4.0)
+    # A short bone goes on as the last section that its cut end is far from: near it, all depths would be small ones,
+    # and the shaft below without a canal.
+    lowest = max(-PROXIMAL_LENGTH, float(vertices[:, 2].min()) + _CUT_END_MM)
     field = mesh_distance_field(vertices, faces, lowest_z=lowest)
     neck = measure_neck(field, np.zeros(3), landmarks["neck_center"], radius)
     landmarks["neck_center"] = neck.minimum_mm * np.array(neck.axis)
