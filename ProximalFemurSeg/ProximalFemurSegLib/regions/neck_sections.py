@@ -15,7 +15,8 @@ _WINDOW = 1.6  # of the head's radius, half the width of a section's plane
 _LEFT_NECK = 1.5  # times the smallest area so far: the section has left the neck
 _ROUNDS = 6
 _DAMPING = 0.6
-_SPREAD_MM = (-5.0, 1.5)  # sections from so far before the smallest to so far behind it decide where the axis goes
+_AIM_MM, _SPREAD_MM = -1.5, 2.0  # where, from the smallest section, and within how much sections decide on the axis
+_NARROWER = 0.95  # of the head's radius: where the search begins again if it ended at the head's side
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
 
@@ -160,9 +161,9 @@ class NeckAxis:
         return float(stations[index - 1] + np.clip(share, 0, 1) * (stations[index] - stations[index - 1]))
 
 
-def _smallest(stations, areas, radius) -> tuple[float, float, bool] | None:
+def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, bool] | None:
     """Station and area of the smallest section: a parabola through the sections around it."""
-    searched = (stations >= _NEAREST * radius - 1e-9) & (stations <= _FURTHEST * radius + 1e-9) & np.isfinite(areas)
+    searched = (stations >= nearest * radius - 1e-9) & (stations <= _FURTHEST * radius + 1e-9) & np.isfinite(areas)
     candidates = np.flatnonzero(searched)
     if len(candidates) < 3:
         return None
@@ -209,24 +210,33 @@ def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fi
     """
     center = np.asarray(head_center, dtype=np.float64)
     axis = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
-    stations = np.arange(_NEAREST * radius, _FURTHEST * radius + 0.5, 1.0)
+    found = _follow(field, center, radius, axis, proximal, _NEAREST, fixed)
+    if found is not None and found.on_border and not fixed:
+        # A head that overhangs its neck draws the axis to itself, steeper and steeper: begin beside it.
+        again = _follow(field, center, radius, axis, proximal, _NARROWER, fixed)
+        found = again if again is not None and not again.on_border else found
+    return found
+
+
+def _follow(field, center, radius, axis, proximal, nearest, fixed) -> NeckAxis | None:
+    stations = np.arange(nearest * radius, _FURTHEST * radius + 0.5, 1.0)
     for _ in range(0 if fixed else _ROUNDS):
         stack = cut_sections(field, center, axis, proximal, stations, _WINDOW * radius, 1.2)
-        smallest = _smallest(stations, stack.areas, radius)
+        smallest = _smallest(stations, stack.areas, radius, nearest)
         if smallest is None:
             return None
-        near = np.flatnonzero(
-            (stations - smallest[0] >= _SPREAD_MM[0]) & (stations - smallest[0] <= _SPREAD_MM[1]) & stack.closed
-        )
-        if len(near) == 0:
+        # Weights that fade out: a section that comes in or drops out must not make the axis jump.
+        weights = np.exp(-0.5 * ((stations - smallest[0] - _AIM_MM) / _SPREAD_MM) ** 2) * stack.closed
+        if weights.sum() < 1e-3:
             return None
-        up, across = stack.centroids()[near].mean(axis=0)
-        aim = stations[near].mean() * axis + up * stack.up + across * stack.across
+        weights /= weights.sum()
+        up, across = weights @ stack.centroids()
+        aim = (weights @ stations) * axis + up * stack.up + across * stack.across
         axis = axis + _DAMPING * (aim / np.linalg.norm(aim) - axis)
         axis /= np.linalg.norm(axis)
     fine = np.arange(0.5 * radius, _REACH * radius + 0.25, 0.5)
     stack = cut_sections(field, center, axis, proximal, fine, _WINDOW * radius, 0.75)
-    smallest = _smallest(fine, stack.areas, radius)
+    smallest = _smallest(fine, stack.areas, radius, nearest)
     if smallest is None:
         return None
     return NeckAxis(axis, *smallest[:2], stack, smallest[2])
