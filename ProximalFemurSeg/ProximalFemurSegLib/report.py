@@ -55,7 +55,8 @@ def write_segmentation(result, image: Volume, folder) -> dict:
     write_json(named, folder / LABELS)
     measurements = describe_run(result, image)
     write_json(measurements, folder / MEASUREMENTS)
-    (folder / TABLE).write_text(measurements_table(measurements), encoding="utf-8", newline="")
+    # Bytes: csv's own line ends are not to be translated.
+    (folder / TABLE).write_bytes(measurements_table(measurements).encode("utf-8"))
     segmentation_preview(result, image).save(folder / PREVIEW, optimize=True)
     return measurements
 

@@ -13,6 +13,7 @@ _LEAST_MM3 = 4000.0  # a tenth of a femoral head
 _FRAGMENT_MM3 = 500.0
 _FRAGMENT_GAP_MM = 24.0
 _SHAFT_GAP_MM = 110.0  # of a femur seen in two pieces: from the head down to the shaft
+_UNDISPUTED = 0.7
 _APART_MM = 60.0  # hip centres of adults are 150 to 200 mm apart, of children more than 60
 
 
@@ -101,21 +102,32 @@ def find_femora(probability, grid: Grid) -> list[Femur]:
         middle = chosen[0][1][:, 0].mean()
         chosen += [b for b in blobs[1:] if b[0] >= _LEAST_MM3 and abs(b[1][:, 0].mean() - middle) >= _APART_MM][:1]
     rest = [b for b in blobs if not any(b is c for c in chosen)]
-    whole = [_with_fragments(points, rest) for _, points, _ in chosen]
+    pieces = [_with_fragments(blob, rest) for blob in chosen]
+    whole = [np.concatenate([points for _, points, _ in parts]) for parts in pieces]
 
     if len(chosen) == 2:
         by_side = sorted(whole, key=lambda points: points[:, 0].mean())
         return [Femur("left", True, by_side[0]), Femur("right", True, by_side[1])]
-    return [Femur(*name_side(points, vote), points) for points, (_, _, vote) in zip(whole, chosen)]
+    return [_lone_femur(parts, points) for parts, points in zip(pieces, whole)]
 
 
-def _with_fragments(points, fragments):
-    """A femur with the smaller pieces close to it, as an implant or a fracture leaves them, and with its other part.
+def _lone_femur(pieces, points) -> Femur:
+    """A femur that has no other beside it to be told from."""
+    vote = sum(volume * vote for volume, _, vote in pieces) / sum(volume for volume, _, _ in pieces)
+    side, certain = name_side(points, vote)
+    agreement = vote if side == "left" else -vote
+    return Femur(side, certain, points, disputed=agreement < _UNDISPUTED)
 
-    A large piece above or below, with no room for another femur between, is the rest of this one.
+
+def _with_fragments(blob, fragments) -> list:
+    """A femur, and the smaller pieces close to it, as an implant or a fracture leaves them, and its other part.
+
+    A large piece above or below, with no room for another femur between, is the rest of this one. Blobs and pieces are
+    (volume in mm3, points, vote).
     """
     from scipy.spatial import cKDTree
 
+    _, points, _ = blob
     tree, middle = cKDTree(points), points.mean(axis=0)
     low, high = points[:, 2].min(), points[:, 2].max()
 
@@ -126,4 +138,4 @@ def _with_fragments(points, fragments):
         gap = max(piece[:, 2].min() - high, low - piece[:, 2].max())
         return volume >= _LEAST_MM3 and aside < _APART_MM and gap < _SHAFT_GAP_MM
 
-    return np.concatenate([points, *(piece for volume, piece, _ in fragments if belongs(volume, piece))])
+    return [blob, *(fragment for fragment in fragments if belongs(*fragment[:2]))]

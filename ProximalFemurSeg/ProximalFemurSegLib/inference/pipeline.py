@@ -17,7 +17,7 @@ from .locate import find_femora, locate_femora
 from .modality import detect_modality
 from .normalisation import normalisation_for, normalise
 from .result import FemurRegion, Probabilities, empty_array
-from .sides import Femur, check_side, choose_sides, name_side
+from .sides import Femur, check_side, choose_sides, head_direction, name_side
 
 # A field of view up to this size shows one hip (the papers' MR: 120 mm); two hips need more than 300 mm.
 ONE_HIP_MM = 200.0
@@ -41,6 +41,7 @@ class _Hip:
     high: np.ndarray
     points: np.ndarray | None = None
     other: np.ndarray | None = None  # the voxels of the other femur that is segmented, too
+    disputed: bool = False  # whether the side is to be found out by trying both
 
 
 def predict_probabilities(
@@ -272,15 +273,17 @@ class _Run:
         middle = (least + most) / 2
         least, most = middle - half, middle + half
         least[0], most[0] = max(least[0], low[0]), min(most[0], high[0])
-        return _Hip(femur.side, directions, least, most, femur.points)
+        return _Hip(femur.side, directions, least, most, femur.points, disputed=femur.disputed)
 
     # One hip through the stages.
 
     def _segment_all(self, hips, side, stride) -> list[tuple[_Hip, _Found]]:
-        results = [(hip, self._segment_hip(hip, stride)) for hip in hips]
+        if side == "auto" and len(hips) == 1 and hips[0].disputed and self._knows_sides:
+            results = [self._segment_as_either(hips[0], stride)]
+        else:
+            results = [(hip, self._segment_hip(hip, stride)) for hip in hips]
         bones = [(hip, found) for hip, found in results if found.bone_mm3 >= _LEAST_BONE_MM3]
-        knows_sides = self.preset.stages[0].preprocessing.canonical_side is not None
-        if not bones and not knows_sides and all(hip.points is not None for hip in hips):
+        if not bones and not self._knows_sides and all(hip.points is not None for hip in hips):
             self.messages.append("No femur was found at a glance: the whole image was searched, which takes longer.")
             return self._search(side, stride)
         if side != "auto" or not bones:
@@ -289,6 +292,21 @@ class _Run:
             if found.bone_mm3 < _LEAST_BONE_MM3:
                 self.messages.append(f"What looked like a {hip.side} femur turned out to be none and was left out.")
         return [(replace(hip, other=None) if len(bones) == 1 else hip, found) for hip, found in bones]
+
+    @property
+    def _knows_sides(self) -> bool:
+        return self.preset.stages[0].preprocessing.canonical_side is not None
+
+    def _segment_as_either(self, hip: _Hip, stride) -> tuple[_Hip, _Found]:
+        """Segment a femur as a left and as a right one, and keep the one that has the shape of its side."""
+        tries = []
+        for name, sign in (("left", 1.0), ("right", -1.0)):
+            one = replace(hip, side=name)
+            found = self._segment_hip(one, stride)
+            tries.append((sign * head_direction(_bone_points(found)), one, found))
+        _, hip, found = max(tries, key=lambda entry: entry[0])
+        self.messages.append(f"The side was not clear at a glance: seen as both, the femur is the {hip.side} one.")
+        return hip, found
 
     def _search(self, side, stride) -> list[tuple[_Hip, _Found]]:
         """Let a network that knows no sides find the femora by itself."""
@@ -389,9 +407,7 @@ class _Run:
     def _side_of(self, hip: _Hip, found: _Found) -> str | None:
         if hip.points is not None or found.bone is None or not found.bone.any():
             return hip.side
-        voxels = np.argwhere(found.bone.cpu().numpy())[:, ::-1]
-        points = found.grid.ijk_to_ras(voxels)
-        seen, certain = name_side(points)
+        seen, certain = name_side(_bone_points(found))
         if hip.side is None and not certain:
             self.messages.append("Too little of the shaft is in view to tell left from right; --side says it.")
         elif hip.side is not None and certain and seen != hip.side:
@@ -459,6 +475,11 @@ class _Run:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _bone_points(found: _Found) -> np.ndarray:
+    """Voxels of a bone in mm."""
+    return found.grid.ijk_to_ras(np.argwhere(found.bone.cpu().numpy())[:, ::-1])
 
 
 def _side_by_side(hips: list[_Hip]) -> list[_Hip]:

@@ -26,11 +26,14 @@ class Femur:
         False if neither its shape nor the network says clearly which side it is.
     points : numpy.ndarray
         (n, 3) mm along R, A and S: centres of the voxels it was found in.
+    disputed : bool
+        True if the network is divided over the side, or of another opinion than the bone's shape.
     """
 
     side: str
     certain: bool
     points: np.ndarray
+    disputed: bool = False
 
 
 def head_direction(points) -> float:
