@@ -185,7 +185,7 @@ _PRESETS = (
     Preset(
         "vnet",
         "V-Net cascade: periosteal, then endosteal, instance norm",
-        "QCT-2021, with instance norm, which is batch norm over its batches of one image",
+        "QCT-2021",
         "3D",
         "ct",
         (
