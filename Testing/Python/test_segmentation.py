@@ -114,6 +114,31 @@ def test_the_side_of_a_lone_mr_hip_is_seen_from_its_shape(side):
     assert any(f"looks like a {side} femur" in m for m in result.messages)
 
 
+class Opinionated(hips.Level):
+    """A locator that is sure of one side, whatever it sees."""
+
+    def __init__(self, level, side):
+        super().__init__(level, classes=3)
+        self.other = 2 if side == "left" else 1
+
+    def forward(self, x):
+        score = super().forward(x)
+        score[:, self.other] = -20.0
+        return score
+
+
+@pytest.mark.parametrize("opinion", ["left", "right"])
+def test_a_ct_femur_whose_side_is_disputed_is_tried_as_both(opinion):
+    grid = hips.centred((60, 50, 60), (3, 3, 3), LPS, hips.HEADS["right"] + (25, 0, -40))
+    models = hips.fake_models(locator=Opinionated(hips.ct_value(450), opinion))
+    result = run(hips.hip_image(grid, ("right",)), models=models)
+    assert {side for _, side in result.sides.values()} == {"right"}
+    assert hips.dice(result.labels.array > 0, hips.truth(grid, ("right",))) > 0.97
+    tried = 2 if opinion == "left" else 1
+    assert len(models.networks["endosteal"].seen) == tried
+    assert any("seen as both" in m for m in result.messages) == (tried == 2)
+
+
 def test_a_head_without_a_shaft_has_no_side_unless_the_user_gives_one():
     grid = hips.centred((24, 40, 50), (1.5, 1.5, 2.4), CORONAL, hips.HEADS["left"])
     volume = hips.hip_image(grid, ("left",), "MR")
