@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 
 def draw_training_curves(folder, path, title: str) -> None:
     """Write the curves of a training as a picture.
@@ -17,11 +15,10 @@ def draw_training_curves(folder, path, title: str) -> None:
     title : str
         Above the picture.
     """
-    import os
-
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from .figure_file import save_figure
     from .training.export import thin_curves
 
     curves = thin_curves(folder)
@@ -36,10 +33,4 @@ def draw_training_curves(folder, path, title: str) -> None:
         axes.set(xlabel="step", ylabel="Dice (DSC)" if name == "dice" else "loss")
         axes.grid(alpha=0.3)
         axes.legend()
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=130)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_figure(figure, path)

@@ -9,20 +9,9 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from ProximalFemurSegLib.evaluation.surface import surface_distances, surface_voxels
-from ProximalFemurSegLib.volume import Grid
+from small_masks import OBLIQUE, box, grid_of
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.4, 0.5, 1.5), (2.0, 0.7, 0.7)]
-OBLIQUE = np.linalg.qr(np.array([[3.0, 1, 0.5], [-1, 2, 0.3], [0.2, -0.4, 1]]))[0]
-
-
-def grid_of(mask, spacing=(1.0, 1.0, 1.0), direction=None):
-    return Grid.from_parts(mask.shape, spacing, (-80, 15, 300), direction)
-
-
-def box(shape, start, stop):
-    mask = np.zeros(shape, bool)
-    mask[tuple(slice(a, b) for a, b in zip(start, stop))] = True
-    return mask
 
 
 def ball(shape, center, radius, spacing=(1.0, 1.0, 1.0)):

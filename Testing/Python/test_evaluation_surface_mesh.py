@@ -11,20 +11,9 @@ from scipy.spatial.distance import directed_hausdorff
 from ProximalFemurSegLib.evaluation import surface
 from ProximalFemurSegLib.evaluation.surface import surface_distances
 from ProximalFemurSegLib.evaluation.surface_elements import element_areas, neighbourhood_codes
-from ProximalFemurSegLib.volume import Grid
+from small_masks import OBLIQUE, box, grid_of
 
 SPACINGS = [(1.0, 1.0, 1.0), (0.234, 0.234, 1.5), (2.0, 0.7, 0.4)]  # i, j, k
-OBLIQUE = np.linalg.qr(np.array([[3.0, 1, 0.5], [-1, 2, 0.3], [0.2, -0.4, 1]]))[0]
-
-
-def grid_of(mask, spacing=(1.0, 1.0, 1.0), direction=None):
-    return Grid.from_parts(mask.shape, spacing, (-80, 15, 300), direction)
-
-
-def box(shape, start, stop):
-    mask = np.zeros(shape, bool)
-    mask[tuple(slice(a, b) for a, b in zip(start, stop))] = True
-    return mask
 
 
 def blobs(seed, shape=(12, 13, 14)):

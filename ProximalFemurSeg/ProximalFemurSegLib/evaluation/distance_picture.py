@@ -7,11 +7,10 @@ The views are parallel projections, drawn point by point with the nearest on top
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 
+from ..figure_file import save_figure
 from .distance_map import DistanceMap
 
 _MARGIN_MM = 6.0
@@ -151,13 +150,7 @@ def draw_distance_map(surface: DistanceMap, path, title: str = "", side: str = "
     bar.set_label(f"{label}; outside it positive" if surface.signed else label)
     figure.suptitle(title, fontsize=13)
     figure.supxlabel(_facts(surface), fontsize=9, color="#555555")
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=130)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_figure(figure, path)
 
 
 def _facts(surface: DistanceMap) -> str:

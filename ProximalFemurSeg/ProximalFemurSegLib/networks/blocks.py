@@ -85,6 +85,13 @@ def init_glorot(module: nn.Module, bias: float = 0.10) -> nn.Module:
 NORMS = ("batch", "instance")
 
 
+def check_unet(network: str, dropout, norm, **counts) -> None:
+    """Refuse impossible options of a U-Net; ``counts`` are those that must be whole numbers of at least 1."""
+    check_positive_int(network, **counts)
+    check_fraction(network, dropout=dropout)
+    require(norm in ("none", *NORMS), f"{network}: norm must be none, {' or '.join(NORMS)}, not {norm!r}.")
+
+
 class InstanceNorm(nn.Module):
     """Normalises every map of every image by itself, with a learned scale and shift; nothing is remembered.
 

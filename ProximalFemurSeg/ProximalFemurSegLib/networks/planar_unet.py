@@ -86,11 +86,3 @@ def _middle(x: torch.Tensor, size) -> torch.Tensor:
     """The middle of a map: crop and copy."""
     top, left = ((n - m) // 2 for n, m in zip(x.shape[2:], size))
     return x[:, :, top : top + size[0], left : left + size[1]]
-
-
-def check_unet2d(name: str, base_features, levels, classes, dropout, norm) -> None:
-    """Refuse impossible options of a 2D U-Net."""
-    blocks.check_positive_int(name, base_features=base_features, levels=levels, classes=classes)
-    blocks.check_fraction(name, dropout=dropout)
-    blocks.require(norm in ("none", *blocks.NORMS),
-                   f"{name}: norm must be none, {' or '.join(blocks.NORMS)}, not {norm!r}.")

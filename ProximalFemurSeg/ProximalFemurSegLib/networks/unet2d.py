@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .planar_unet import PlanarUNet, check_unet2d
+from . import blocks
+from .planar_unet import PlanarUNet
 from .slice_wise import SliceWise
 
 
@@ -50,7 +51,7 @@ class UNet2D(SliceWise):
 
     def __init__(self, base_features: int = 64, levels: int = 4, slices: int = 3, classes: int = 2,
                  dropout: float = 0.0, norm: str = "none"):
-        check_unet2d("unet2d", base_features, levels, classes, dropout, norm)
+        blocks.check_unet("unet2d", dropout, norm, base_features=base_features, levels=levels, classes=classes)
         super().__init__(
             "unet2d", PlanarUNet(base_features, levels, slices, classes, dropout, norm), slices, 2 ** levels
         )

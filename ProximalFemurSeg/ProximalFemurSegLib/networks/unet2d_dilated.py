@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import blocks
-from .planar_unet import PlanarUNet, check_unet2d
+from .planar_unet import PlanarUNet
 from .slice_wise import SliceWise
 
 
@@ -29,7 +29,7 @@ class UNet2DDilated(SliceWise):
 
     def __init__(self, base_features: int = 64, levels: int = 4, slices: int = 3, classes: int = 2,
                  dropout: float = 0.0, rates=(1, 2, 4, 8), norm: str = "none"):
-        check_unet2d("unet2d-dilated", base_features, levels, classes, dropout, norm)
+        blocks.check_unet("unet2d-dilated", dropout, norm, base_features=base_features, levels=levels, classes=classes)
         rates = blocks.checked_rates("unet2d-dilated", rates)
         planar = PlanarUNet(base_features, levels, slices, classes, dropout, norm, rates=rates)
         super().__init__("unet2d-dilated", planar, slices, 2 ** levels)

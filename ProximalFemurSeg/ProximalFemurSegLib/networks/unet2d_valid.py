@@ -6,7 +6,7 @@ import torch
 
 from . import blocks
 from .mirrored_patches import average_patches, mirror_extend
-from .planar_unet import PlanarUNet, check_unet2d
+from .planar_unet import PlanarUNet
 from .slice_wise import SliceWise
 
 
@@ -100,7 +100,7 @@ class UNet2DValid(SliceWise):
     def __init__(self, base_features: int = 32, levels: int = 3, slices: int = 3, classes: int = 2,
                  dropout: float = 0.0, norm: str = "none", patch: int = 512, patches: int = 3):
         name = "unet2d-valid"
-        check_unet2d(name, base_features, levels, classes, dropout, norm)
+        blocks.check_unet(name, dropout, norm, base_features=base_features, levels=levels, classes=classes)
         blocks.check_positive_int(name, patch=patch, patches=patches)
         output, offset = valid_output(patch, levels)
         blocks.require(

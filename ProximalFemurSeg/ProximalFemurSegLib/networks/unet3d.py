@@ -59,11 +59,8 @@ class UNet3D(nn.Module):
     def __init__(self, base_features: int = 32, levels: int = 4, in_channels: int = 1, classes: int = 2,
                  dropout: float = 0.0, norm: str = "none"):
         super().__init__()
-        blocks.check_positive_int(self.name, base_features=base_features, levels=levels, in_channels=in_channels,
-                                  classes=classes)
-        blocks.check_fraction(self.name, dropout=dropout)
-        blocks.require(norm in ("none", *blocks.NORMS),
-                       f"{self.name}: norm must be none, {' or '.join(blocks.NORMS)}, not {norm!r}.")
+        blocks.check_unet(self.name, dropout, norm, base_features=base_features, levels=levels,
+                          in_channels=in_channels, classes=classes)
         self.in_channels, self.classes, self.levels, self.norm = in_channels, classes, levels, norm
         maps = [base_features * 2 ** level for level in range(levels + 1)]
         self.down = nn.ModuleList(
