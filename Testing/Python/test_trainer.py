@@ -247,6 +247,8 @@ def test_recipe_files(tmp_path):
         ('{"architecture": "vnet", "epochs": 3}', "unknown entry epochs"),
         ('{"architecture": "vnet", "optimizer": "lion"}', "adam, adamw, sgd"),
         ('{"architecture": "vnet", "loss": "mse"}', "weighted-ce, ce, dice-ce"),
+        ('{"architecture": "vnet", "loss_options": {"sigma_mm": 1}}', "dice-ce has no option sigma_mm"),
+        ('{"architecture": "vnet", "deep_supervision": -1}', "deep_supervision must be a whole number"),
         ('{"architecture": "vnet", "steps": 0}', "steps must be a whole number"),
         ('{"architecture": "vnet", "learning_rate": -1}', "learning_rate must be above 0"),
         ('{"architecture": "vnet", "learning_rate": "fast"}', "wrong type"),

@@ -83,6 +83,11 @@ class UNet3D(nn.Module):
         return blocks.two_convs(inputs, outputs, self.norm), outputs
 
     @property
+    def expanding_stages(self) -> list[tuple[nn.Module, int]]:
+        """The stages of the expanding path below the full size, the deepest first, and how many maps each gives."""
+        return [(stage, stage[-1][0].out_channels) for stage in self.merge[:-1]]
+
+    @property
     def size_multiple(self) -> tuple[int, int, int]:
         """Each of (D, H, W) must be a multiple of this."""
         return (2 ** self.levels,) * 3

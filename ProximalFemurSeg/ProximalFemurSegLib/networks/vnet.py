@@ -134,6 +134,11 @@ class VNet(nn.Module):
         blocks.init_glorot(self, bias=0.0)
 
     @property
+    def expanding_stages(self) -> list[tuple[nn.Module, int]]:
+        """The stages of the expanding path below the full size, the deepest first, and how many maps each gives."""
+        return [(stage, stage.convs[-1][0].out_channels) for stage in self.up[:-1]]
+
+    @property
     def size_multiple(self) -> tuple[int, int, int]:
         """Each of (D, H, W) must be a multiple of this (16 for the paper's network)."""
         return (2 ** self.levels,) * 3

@@ -23,7 +23,13 @@ class Recipe:
     architecture, options
         Arguments of `networks.build_network`.
     loss : str
-        ``weighted-ce`` (MR papers), ``ce`` (QCT-2021) or ``dice-ce``.
+        ``weighted-ce`` (MR papers), ``ce`` (QCT-2021), ``dice-ce``, or one that looks after the border: ``surface-ce``
+        (what SciRep-2018 proposes), ``dice-surface-ce``.
+    loss_options : dict
+        Of that loss, see `losses.find_loss`.
+    deep_supervision : int
+        Auxiliary outputs in training, from the finest coarse stage of the expanding path on, for networks that offer
+        them (3D U-Nets, V-Net); see `deep_supervision`.
     optimizer : str
         ``adam``, ``adamw`` or ``sgd``.
     learning_rate, weight_decay, momentum : float
@@ -60,6 +66,8 @@ class Recipe:
     architecture: str
     options: dict = field(default_factory=dict)
     loss: str = "dice-ce"
+    loss_options: dict = field(default_factory=dict)
+    deep_supervision: int = 0
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -81,7 +89,7 @@ class Recipe:
     def __post_init__(self):
         from .losses import find_loss
 
-        find_loss(self.loss)
+        find_loss(self.loss, **self.loss_options)
         for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
                 raise BadInputError(f"The recipe's {name} must be one of {', '.join(choices)}, "
@@ -90,6 +98,9 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise BadInputError(f"The recipe's {name} must be a whole number of at least 1, not {value!r}.")
+        if not isinstance(self.deep_supervision, int) or self.deep_supervision < 0:
+            raise BadInputError(f"The recipe's deep_supervision must be a whole number of outputs, not "
+                                f"{self.deep_supervision!r}.")
         for name in ("learning_rate", "checkpoint_minutes"):
             if not getattr(self, name) > 0:
                 raise BadInputError(f"The recipe's {name} must be above 0, not {getattr(self, name)!r}.")

@@ -17,6 +17,7 @@ from torch import nn
 from ..cpu_tuning import available_cpus, bf16_is_fast, tune_malloc
 from ..errors import BadInputError
 from ..networks import build_network, use_channels_last
+from .deep_supervision import DeeplySupervised, output_weights
 from .feeding import Feeder
 from .losses import find_loss
 from .recipe import Recipe
@@ -237,21 +238,25 @@ def train(
     if start is not None:
         network.load_state_dict(start)
     use_channels_last(network.to(device))
-    optimizer = _make_optimizer(recipe, network)
     average = _Average(network, recipe.ema_decay)
+    # What is trained may have outputs beside the network's own; what is kept and averaged is the network.
+    trained = DeeplySupervised(network, recipe.deep_supervision).to(device) if recipe.deep_supervision else network
+    optimizer = _make_optimizer(recipe, trained)
     dtype = _precision(recipe, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    loss_function = find_loss(recipe.loss)
+    loss_function = find_loss(recipe.loss, **recipe.loss_options)
     step, seconds_before, best = 0, 0.0, -math.inf
 
     if checkpoint_path.exists():
         saved = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
         # Budget and pace may change between runs; what decides the weights' meaning may not.
-        for entry in ("architecture", "options", "optimizer", "batch_size", "seed"):
-            if saved["recipe"][entry] != recipe.to_dict()[entry]:
+        for entry in ("architecture", "options", "deep_supervision", "optimizer", "batch_size", "seed"):
+            if saved["recipe"].get(entry, 0) != recipe.to_dict()[entry]:
                 raise BadInputError(f"{folder} holds a training with another {entry}; resume it with its own recipe, "
                                     f"or choose another folder.")
         network.load_state_dict(saved["network"])
+        if trained is not network:
+            trained.heads.load_state_dict(saved["heads"])
         average.network.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         scaler.load_state_dict(saved["scaler"])
@@ -270,7 +275,8 @@ def train(
         return max(step / recipe.steps, by_time)
 
     def save_checkpoint() -> None:
-        save_atomically({"recipe": recipe.to_dict(), "network": network.state_dict(),
+        heads = {} if trained is network else trained.heads.state_dict()
+        save_atomically({"recipe": recipe.to_dict(), "network": network.state_dict(), "heads": heads,
                          "average": average.network.state_dict(), "optimizer": optimizer.state_dict(),
                          "scaler": scaler.state_dict(), "step": step, "seconds": seconds(), "best": best},
                         checkpoint_path)
@@ -305,7 +311,7 @@ def train(
                 rate = learning_rate(recipe, step, now)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                network.train()
+                trained.train()
                 if now >= 1 - recipe.freeze_norm:
                     for layer in network.modules():
                         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -321,12 +327,14 @@ def train(
                 # Dropout of a step depends on the step alone, so that a resumed training draws the same.
                 torch.manual_seed(recipe.seed * 1_000_003 + step)
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    logits = network(images)
-                loss = loss_function(logits, targets)
+                    outputs = trained(images)
+                outputs = outputs if isinstance(outputs, list) else [outputs]
+                parts = [loss_function(o, targets) * w for o, w in zip(outputs, output_weights(len(outputs)))]
+                loss = sum(parts)
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(loss).backward()
                 scaler.unscale_(optimizer)
-                norm = nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm or math.inf)
+                norm = nn.utils.clip_grad_norm_(trained.parameters(), recipe.clip_norm or math.inf)
                 whole = False
                 # One broken sample must not ruin the weights: a step without a finite gradient is left out.
                 if bool(torch.isfinite(norm)) or scaler.is_enabled():
@@ -338,7 +346,7 @@ def train(
                 losses.append(float(loss.detach()))
                 if chooser:
                     chooser.after_step(time.monotonic() - step_began)
-                scores.append(batch_dice(logits.detach(), targets))
+                scores.append(batch_dice(outputs[0].detach(), targets))
                 finished = progress_now() >= 1
                 if step % log_every == 0 or finished:
                     write({"step": step, "loss": round(sum(losses) / len(losses), 6),
