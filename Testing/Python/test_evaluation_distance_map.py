@@ -5,8 +5,8 @@ import pytest
 
 from command_line import assert_refused, invoke
 from ProximalFemurSegLib.errors import BadInputError
-from ProximalFemurSegLib.evaluation.distance_map import distance_map, mask_surface
-from ProximalFemurSegLib.evaluation.distance_picture import color_limit, draw_distance_map, project, standard_views
+from ProximalFemurSegLib.evaluation.distance_map import color_limit, distance_map, mask_surface
+from ProximalFemurSegLib.evaluation.distance_picture import draw_distance_map, project, standard_views
 from ProximalFemurSegLib.evaluation.surface import surface_distances
 from ProximalFemurSegLib.evaluation.vtp import write_vtp
 from ProximalFemurSegLib.volume import Grid, Volume

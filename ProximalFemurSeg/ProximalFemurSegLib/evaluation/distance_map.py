@@ -14,11 +14,15 @@ from ..errors import BadInputError
 from ..postprocessing import bounding_box
 from ..volume import Grid, Volume
 from .cases import align, as_mask
+from .isosurface import isosurface
 from .surface import surface_distances
 
 ARRAY_NAME = "SurfaceDistance"
 # Of the largest voxel side: enough to take the steps off thick slices, too little to take an edge off a bone.
 _SMOOTHING = 0.7
+
+
+_LIMITS_MM = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,12 @@ class DistanceMap:
         ]
         normals = np.stack(sums, axis=1)
         return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def color_limit(*surfaces: DistanceMap) -> float:
+    """A round number of mm that all but the farthest percent of each surface lies within, 1 mm at least."""
+    reach = max(float(np.percentile(np.abs(surface.distances), 99)) for surface in surfaces)
+    return next((limit for limit in _LIMITS_MM if reach <= limit), _LIMITS_MM[-1])
 
 
 def distance_map(
@@ -118,19 +128,15 @@ def mask_surface(mask: np.ndarray, grid: Grid, smoothing_mm: float = 0.0) -> tup
     triangles : numpy.ndarray
         (m, 3) int64, counter-clockwise as seen from outside.
     """
-    from skimage.measure import marching_cubes
-
     box = bounding_box(mask)
     reach = np.ceil(4 * smoothing_mm / np.array(grid.spacing[::-1])).astype(int) + 1
     field = np.pad(np.asarray(mask[box], bool), [(r, r) for r in reach])
     level = 0.5
     if smoothing_mm > 0:
         field, level = _smoothed(field, grid.spacing[::-1], smoothing_mm), 0.0
-    points, triangles, _, _ = marching_cubes(field.astype(np.float32, copy=False), level, method="lorensen")
-    points = points.astype(np.float64) + [s.start for s in box] - reach
-    points, triangles = grid.ijk_to_ras(points[:, ::-1]), triangles.astype(np.int64)
-    a, b, c = (points[triangles[:, n]] - points[0] for n in range(3))
-    if np.einsum("ij,ij->", a, np.cross(b, c)) < 0:
+    points, triangles = isosurface(field.astype(np.float32, copy=False), level)
+    points = grid.ijk_to_ras((points + [s.start for s in box] - reach)[:, ::-1])
+    if np.linalg.det(grid.affine[:3, :3]) < 0:
         triangles = triangles[:, ::-1].copy()
     return points, triangles
 

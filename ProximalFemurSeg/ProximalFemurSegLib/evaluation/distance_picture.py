@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..figure_file import save_figure
-from .distance_map import DistanceMap
+from .distance_map import DistanceMap, color_limit
 
 _MARGIN_MM = 6.0
 _PIXELS = 440  # along the longer side of a view
@@ -73,7 +73,8 @@ def project(surface: DistanceMap, towards, pixel_mm: float):
     distance, light = np.full((height, width), np.nan, np.float32), np.zeros((height, width), np.float32)
     corners = flat[surface.triangles]
     sides = np.linalg.norm(np.diff(corners[:, [0, 1, 2, 0], :2], axis=1), axis=2).max(axis=1)
-    turned = np.cross(corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2])
+    (x, y), (u, v) = (np.moveaxis(corners[:, n, :2] - corners[:, 0, :2], 1, 0) for n in (1, 2))
+    turned = x * v - y * u
     visible = np.flatnonzero(turned > 0)
     # Far triangles first, near ones over them; triangles are small, so that their middles tell which is nearer.
     visible = visible[np.argsort(corners[visible, :, 2].mean(axis=1), kind="stable")]
@@ -93,12 +94,6 @@ def _finest_pixel(surface: DistanceMap) -> float:
     """Side in mm of the smallest pixels that leave no holes in the largest triangles."""
     corners = surface.points[surface.triangles]
     return float(np.linalg.norm(np.diff(corners[:, [0, 1, 2, 0]], axis=1), axis=2).max()) / (_FINEST - 2)
-
-
-def color_limit(surface: DistanceMap) -> float:
-    """A round number of mm that all but the farthest percent of the surface lies within, 1 mm at least."""
-    reach = float(np.percentile(np.abs(surface.distances), 99))
-    return next((limit for limit in (1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0) if reach <= limit), 100.0)
 
 
 def draw_distance_map(surface: DistanceMap, path, title: str = "", side: str = "", limit_mm: float | None = None):

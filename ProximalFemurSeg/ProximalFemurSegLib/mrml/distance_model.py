@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..evaluation.distance_map import ARRAY_NAME, DistanceMap
-from ..evaluation.distance_picture import color_limit
+from ..evaluation.distance_map import ARRAY_NAME, DistanceMap, color_limit
 
 # Values from 0 to 1 and their colours; the scale is stretched to the distances. The same two scales as in pictures.
 _UNSIGNED = ("Surface distance", ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)))
