@@ -98,7 +98,7 @@ def test_report_says_the_closed_form(cohort):
         assert f"{np.mean(values):.3f} ±\u00a0{np.std(values, ddof=1):.3f}" in page.cells
     assert "1.000 (0.000)" in page.cells, "AP as median (IQR)"
     # The worst case first, in the pictures and in the table.
-    assert page.ids.index("case-_3c_s_26_4_3e_-grown-") < page.ids.index("case-s5-grown-")
+    assert page.ids.index("case._3c_s_26_4_3e_.grown.") < page.ids.index("case.s5.grown.")
 
 
 def test_json(tmp_path):
@@ -109,6 +109,23 @@ def test_json(tmp_path):
     assert means["grown"]["dice"] == pytest.approx(np.mean([grown(side)["dice"] for side in (4, 5)]))
     assert values["cases"] == 4
     assert_refused(invoke("cohort", table, "-o", tmp_path / "out"), "report.html", "--overwrite")
+
+
+def test_structures_that_differ_only_in_signs_have_figures_of_their_own(tmp_path):
+    """Also where file systems do not tell capitals; and models and subjects whose joined names are alike."""
+    write_cohort(tmp_path, (4,))
+    masks = {"result": "grown4.nrrd", "reference": "reference4.nrrd"}
+    names = ("neck (left)", "neck, left", "Neck left", "neck left 2", "")
+    rows = [{"subject": "s 1", "model": "net", "structure": name, **masks} for name in names]
+    rows += [{"subject": "s", "model": "1 net", "structure": names[0], **masks}]
+    folder = tmp_path / "out"
+    done = invoke("cohort", write_table(rows, tmp_path / "table.csv"), "-o", folder)
+    assert done.exit_code == 0, done.output
+    figures = [path.stem for path in folder.glob("box-plots*.png")]
+    endings = ["", "-neck-left", "-neck-left-2", "-neck-left-2-2", "-neck-left-3"]
+    assert sorted(figures) == [f"box-plots{ending}" for ending in endings]
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert len(page.ids) == len(set(page.ids))
 
 
 def test_nothing_is_written_where_something_is_wrong(tmp_path):

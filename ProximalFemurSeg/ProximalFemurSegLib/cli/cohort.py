@@ -104,9 +104,10 @@ def cohort(table, output, threshold, steps, baseline, surface, tolerance, correc
 
 def _names(rows) -> list[str]:
     from ..evaluation.cohort_figures import figure_names
+    from ..evaluation.cohort_rows import VALIDATION
 
-    return [REPORT, *CSV, *(f"{name}.{kind}" for name in figure_names(row.structure for row in rows)
-                            for kind in ("png", "svg"))]
+    figures = figure_names(row.structure for row in rows if row.split != VALIDATION)
+    return [REPORT, *CSV, *(f"{name}.{kind}" for name in figures for kind in ("png", "svg"))]
 
 
 def _means(measured, structure, model) -> dict:

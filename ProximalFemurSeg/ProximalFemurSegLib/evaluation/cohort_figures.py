@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from itertools import chain, count
 
 import numpy as np
 
@@ -51,18 +52,24 @@ def draw_figures(cohort: Cohort) -> dict[str, tuple[str, str, dict[str, bytes]]]
 
     drawn = {}
     with matplotlib.rc_context(_STYLE):
-        for structure in cohort.structures:
+        for structure, ending in _endings(cohort.structures).items():
             for name, draw in _drawings().items():
                 made = draw(cohort, structure)
                 if made is not None:
                     title, caption, figure = made
-                    drawn[_name(name, structure)] = title + named(structure), caption, _saved(figure)
+                    drawn[name + ending] = title + named(structure), caption, _saved(figure)
     return drawn
 
 
 def figure_names(structures) -> list[str]:
-    """Names of all figures that a cohort with these structures may have."""
-    return [_name(name, structure) for structure in dict.fromkeys(structures) for name in _drawings()]
+    """Names of all figures that a cohort may have.
+
+    Parameters
+    ----------
+    structures : iterable of str
+        Those of the cases that are reported, in their order.
+    """
+    return [name + ending for ending in _endings(structures).values() for name in _drawings()]
 
 
 def _drawings():
@@ -75,8 +82,16 @@ def _drawings():
     }
 
 
-def _name(figure: str, structure: str) -> str:
-    return f"{figure}-{_slug(structure)}" if structure else figure
+def _endings(structures) -> dict[str, str]:
+    """What the names of each structure's figures end in; those that differ only in signs get a number."""
+    endings: dict[str, str] = {}
+    for structure in structures:
+        if structure in endings:
+            continue
+        plain = f"-{_slug(structure)}" if structure else ""
+        numbers = (f"{plain}-{number}" for number in count(2))
+        endings[structure] = next(name for name in chain([plain], numbers) if name not in endings.values())
+    return endings
 
 
 def _slug(text: str) -> str:
@@ -143,9 +158,9 @@ def _curves(cohort: Cohort, structure: str):
         axes.legend(loc=place, fontsize=7.5, framealpha=0.9)
     if lowest > 0.97:
         _corner(roc, cohort, structure, found)
-    count = max(len(curves) for curves in found.values())
+    most = max(len(curves) for curves in found.values())
     caption = (
-        f"Mean ROC and precision-recall curves over {count} {cohort.curve_unit}, with one standard deviation shaded; "
+        f"Mean ROC and precision-recall curves over {most} {cohort.curve_unit}, with one standard deviation shaded; "
         "AUC and AP in the legend as mean ± standard deviation."
     )
     return "ROC and precision-recall curves", caption, figure

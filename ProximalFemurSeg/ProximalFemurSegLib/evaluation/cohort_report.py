@@ -86,9 +86,12 @@ footer { margin-top: 50px; padding-top: 12px; border-top: 1px solid var(--line);
 
 
 def case_anchor(case: dict) -> str:
-    """Name of a case within the page."""
-    words = f"{case['subject']} {case['model']} {case['structure']}"
-    return "case-" + "".join(c if c.isalnum() and c.isascii() else f"_{ord(c):x}_" if c != " " else "-" for c in words)
+    """Name of a case within the page, another for every case."""
+    return ".".join(["case", *(_anchor_word(case[name]) for name in ("subject", "model", "structure"))])
+
+
+def _anchor_word(text: str) -> str:
+    return "".join(c if c.isalnum() and c.isascii() else f"_{ord(c):x}_" if c != " " else "-" for c in text)
 
 
 def write_report(
