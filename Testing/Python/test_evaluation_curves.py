@@ -59,26 +59,6 @@ def test_areas_are_exact_with_and_without_ties(seed, levels, dtype):
     assert curve.average_precision == pytest.approx(average_precision_by_thresholds(scores, truth), abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("levels", [None, 8])
-def test_agrees_with_scikit_learn(seed, levels):
-    metrics = pytest.importorskip("sklearn.metrics")
-    scores, truth = case(seed, size=5000, levels=levels)
-    curve = score_curve(scores, truth)
-    assert curve.roc_auc == pytest.approx(metrics.roc_auc_score(truth, scores), abs=1e-12)
-    assert curve.average_precision == pytest.approx(metrics.average_precision_score(truth, scores), abs=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_agrees_with_monai(seed):
-    torch = pytest.importorskip("torch")
-    metrics = pytest.importorskip("monai.metrics")
-    scores, truth = case(seed, levels=16)
-    tensors = torch.from_numpy(scores), torch.from_numpy(truth).float()
-    curve = score_curve(scores, truth)
-    assert curve.roc_auc == pytest.approx(metrics.compute_roc_auc(*tensors), abs=1e-6)
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     data=st.lists(st.tuples(st.sampled_from([0, 1e-45, 0.25, 0.5, np.nextafter(0.5, 1), 1]), st.booleans()), min_size=1)

@@ -22,19 +22,6 @@ def test_hand_worked_count():
     assert counted.specificity == pytest.approx(4 / 6)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_agrees_with_monai(seed):
-    torch = pytest.importorskip("torch")
-    metrics = pytest.importorskip("monai.metrics")
-    rng = np.random.default_rng(seed)
-    result, reference = rng.random((2, 6, 7, 8)) < np.array([0.3, 0.4])[:, None, None, None]
-    counted = count_confusion(result, reference)
-    tensors = [torch.from_numpy(m)[None, None].float() for m in (result, reference)]
-    assert counted.dice == pytest.approx(metrics.compute_dice(*tensors).item())
-    tp, fp, tn, fn = metrics.get_confusion_matrix(*tensors)[0, 0].tolist()
-    assert counted == Confusion(tp, fp, fn, tn)
-
-
 def test_identical_masks_are_perfect_and_disjoint_ones_share_nothing():
     mask = np.zeros((4, 4, 4), bool)
     mask[1:3] = True

@@ -87,36 +87,6 @@ def test_every_distance_by_brute_force(spacing, seed):
     assert distances.reference_to_result == pytest.approx(between.min(axis=0), abs=1e-9)
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("seed", range(3))
-def test_agrees_with_a_distance_transform(spacing, seed):
-    """Distance maps of scipy on the same surfaces: another way to the same numbers."""
-    result, reference = blob_pair(seed)
-    distances = surface_distances(result, reference, grid_of(result, spacing))
-    edges = [m & ~ndimage.binary_erosion(m) for m in (result, reference)]
-    maps = [ndimage.distance_transform_edt(~e, sampling=spacing[::-1]) for e in edges]
-    pooled = np.concatenate([maps[1][edges[0]], maps[0][edges[1]]])
-    assert distances.asd == pytest.approx(pooled.mean())
-    assert distances.msd == pytest.approx(pooled.max())
-
-
-@pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("seed", range(2))
-def test_agrees_with_monai(spacing, seed):
-    torch = pytest.importorskip("torch")
-    metrics = pytest.importorskip("monai.metrics")
-    result, reference = (np.pad(m, 1) for m in blob_pair(seed))
-    distances = surface_distances(result, reference, grid_of(result, spacing))
-    tensors = [torch.from_numpy(m)[None, None].float() for m in (result, reference)]
-    options = {"include_background": True, "spacing": spacing[::-1]}
-    assert distances.msd == pytest.approx(metrics.compute_hausdorff_distance(*tensors, **options).item(), rel=1e-5)
-    hd95 = metrics.compute_hausdorff_distance(*tensors, percentile=95, **options).item()
-    assert distances.hd95 == pytest.approx(hd95, rel=1e-5)
-    for tolerance in (0.45, 0.9):
-        theirs = metrics.compute_surface_dice(*tensors, class_thresholds=[tolerance], **options).item()
-        assert distances.surface_dice(tolerance) == pytest.approx(theirs, rel=1e-5)
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what surface-distance calls in scipy
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_agrees_with_surface_distance_on_the_maximum(spacing):

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from scipy.spatial.distance import directed_hausdorff
 
 from ProximalFemurSegLib.evaluation import surface
 from ProximalFemurSegLib.evaluation.surface import surface_distances
@@ -79,29 +78,6 @@ def test_every_neighbourhood_has_the_area_of_surface_distance(spacing):
     assert element_areas(np.diag(spacing)) == pytest.approx(theirs[renumbered], abs=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what surface-distance calls in scipy
-@pytest.mark.parametrize("kind", list(pathological(0)))
-@pytest.mark.parametrize("spacing", SPACINGS[1:])
-def test_agrees_with_surface_distance(kind, spacing):
-    theirs = pytest.importorskip("surface_distance")
-    result, reference = pathological(3)[kind]
-    measured = theirs.compute_surface_distances(reference, result, spacing[::-1])
-    ours = surface_distances(result, reference, grid_of(result, spacing), "mesh")
-    back, there = theirs.compute_average_surface_distance(measured)
-    assert ours.directed_means == pytest.approx((there, back), abs=1e-12)
-    assert ours.asd_mean_of_means == pytest.approx((there + back) / 2, abs=1e-12)
-    for percent in (40, 95, 100):
-        assert ours.percentile(percent) == pytest.approx(theirs.compute_robust_hausdorff(measured, percent), abs=1e-12)
-    for tolerance in (0.0, 0.5, 1.1):
-        dice = theirs.compute_surface_dice_at_tolerance(measured, tolerance)
-        assert ours.surface_dice(tolerance) == pytest.approx(dice, abs=1e-12)
-    # Theirs has no pooled mean; it follows from the same distances and areas.
-    names = ("distances_gt_to_pred", "distances_pred_to_gt"), ("surfel_areas_gt", "surfel_areas_pred")
-    distances, areas = (np.concatenate([measured[name] for name in pair]) for pair in names)
-    assert ours.asd == pytest.approx(np.average(distances, weights=areas), abs=1e-12)
-    assert ours.rms == pytest.approx(np.sqrt(np.average(distances**2, weights=areas)), abs=1e-12)
-
-
 @pytest.mark.parametrize("definition", surface.DEFINITIONS)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_crowded_and_sparse_surfaces_are_searched_alike(definition, spacing, monkeypatch):
@@ -123,17 +99,6 @@ def test_points_lie_where_the_elements_are(definition):
     low, high = ([2, 3, 4], [3, 4, 5]) if definition == "voxels" else ([1.5, 2.5, 3.5], [3.5, 4.5, 5.5])
     assert points.min(axis=0).tolist() == low
     assert points.max(axis=0).tolist() == high
-
-
-@pytest.mark.parametrize("definition", surface.DEFINITIONS)
-@pytest.mark.parametrize("spacing", SPACINGS)
-def test_maximum_agrees_with_scipy(definition, spacing):
-    result, reference = blobs(2)
-    grid = grid_of(result, spacing, OBLIQUE)
-    distances = surface_distances(result, reference, grid, definition)
-    points = [grid.ijk_to_ras(p[:, ::-1]) for p in (distances.result_points, distances.reference_points)]
-    farthest = max(directed_hausdorff(*points)[0], directed_hausdorff(*points[::-1])[0])
-    assert distances.msd == pytest.approx(farthest)
 
 
 def test_simpleitk_covers_the_whole_set_and_not_the_surface():

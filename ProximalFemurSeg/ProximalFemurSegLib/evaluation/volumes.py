@@ -125,6 +125,13 @@ class VolumeAgreement:
         return np.array([VolumeErrors(*pair).relative_percent for pair in zip(self.result_mm3, self.reference_mm3)])
 
     @property
+    def correlation(self) -> float:
+        """Pearson's coefficient of the two volumes; NaN where either does not vary."""
+        if not np.ptp(self.result_mm3) or not np.ptp(self.reference_mm3):
+            return float("nan")
+        return float(np.corrcoef(self.result_mm3, self.reference_mm3)[0, 1])
+
+    @property
     def bias_mm3(self) -> float:
         """Mean difference, the middle line of a Bland-Altman plot."""
         return float(self.differences_mm3.mean())
