@@ -189,6 +189,8 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self._parameterNode = None
         self._observeSegmentation(None)
+        if not self.logic.busy:
+            self.logic.rest()
 
     def onReload(self):
         """Reload the library with the module: Slicer itself would only reload this file."""
@@ -200,7 +202,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event):
         self._pollTimer.stop()
         self._settleTimer.stop()
-        self.logic.session.forget()
+        self.logic.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
@@ -255,18 +257,22 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCancel(self):
         self.logic.session.cancel()
-        self._pollTimer.stop()
         self.refresh()
 
     def onPoll(self):
-        status = self.logic.session.poll()
-        if status.over:
+        running = self.logic.session.status.state is State.RUNNING
+        status = self.logic.poll()
+        if not self.logic.busy:
             self._pollTimer.stop()
+            if not self.parent.isEntered:
+                self.logic.rest()
+        if running and status.over:
             if status.state is State.FAILED:
                 logging.error("ProximalFemurSeg: %s\n%s", status.message, status.log)
                 slicer.util.errorDisplay(status.message, detailedText=status.log)
             self.onSurface()
-        self.refresh()
+        if running:
+            self.refresh()
 
     def onNetwork(self, index):
         if self._parameterNode and not self._programmatic and index >= 0:
@@ -288,12 +294,14 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSettle(self):
         self.logic.session.settle()
+        self._pollTimer.start()
         self.onSurface()
         self.refresh()
 
     def onRenew(self):
         with slicer.util.tryWithErrorDisplay(_("No new segmentation could be made."), waitCursor=True):
             self.logic.session.renew()
+        self._pollTimer.start()
         self.onSurface()
         self.refresh()
 
@@ -445,20 +453,42 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, runner=None):
         ScriptedLoadableModuleLogic.__init__(self)
-        self.adapter = DesktopAdapter(slicer.mrmlScene)
+        self.child = self.createChild()
+        self.adapter = DesktopAdapter(slicer.mrmlScene, self.child)
         self.session = Session(self.adapter, runner or self.createRunner())
 
     def getParameterNode(self):
         return ProximalFemurSegParameterNode(super().getParameterNode())
 
+    def createChild(self):
+        """The process that works for this one; it is started when it is first needed."""
+        return child_command.create_child()
+
     def createRunner(self):
-        """A runner in a child process."""
-        return ChildProcessRunner(
-            child_command.child_command(),
-            cwd=child_command.MODULE_FOLDER,
-            environment=child_command.child_environment(),
-            folder=slicer.app.temporaryPath,
-        )
+        """A runner in the child process."""
+        return ChildProcessRunner(self.child)
+
+    @property
+    def busy(self):
+        """True while there is something to poll for."""
+        return self.session.status.state is State.RUNNING or self.adapter.busy
+
+    def poll(self):
+        """Look at the run and at what else is on its way."""
+        status = self.session.poll()
+        if self.child:
+            self.child.poll()
+        self.adapter.poll()
+        return status
+
+    def rest(self):
+        """Give back memory and GPU while the user does something else, unless a run is going on."""
+        self.session.rest()
+
+    def forget(self):
+        """The scene is being closed."""
+        self.session.forget()
+        self.adapter.forget()
 
     def start(self, parameterNode):
         """Begin to segment what the parameter node says; False if the user does not want what it needs installed."""
@@ -487,11 +517,14 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
             return segment_volume_node(self.adapter, inputVolume, runner, parameters)
         finally:
             if own:
-                runner.close()
+                runner.rest()
 
     def close(self):
         """End what is going on and give everything back."""
+        self.adapter.forget()
         self.session.close()
+        if self.child:
+            self.child.end()
 
 
 class ProximalFemurSegTest(SelfTest, ScriptedLoadableModuleTest):

@@ -245,8 +245,9 @@ def time_left(seconds: float) -> str:
 
 
 def progress_percent(progress: Progress) -> int | None:
-    """0 to 100, None where the end is not known."""
-    return None if progress.fraction is None else round(100 * progress.fraction)
+    """0 to 100 of the whole run where that is known, else of the present step; None where neither is."""
+    fraction = progress.fraction if progress.overall is None else progress.overall
+    return None if fraction is None else round(100 * fraction)
 
 
 @dataclass(frozen=True)

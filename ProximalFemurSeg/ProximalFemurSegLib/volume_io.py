@@ -79,7 +79,7 @@ def read_volume(path, series_uid: str | None = None) -> Volume:
     if min(volume.array.shape) < 2:
         size = " x ".join(str(n) for n in volume.array.shape[::-1])
         raise BadInputError(f"'{path}' is 2D ({size} voxels), and a volume is needed: give the whole stack of slices.")
-    return replace(volume, array=_usable_values(volume.array, path, volume.metadata["messages"]))
+    return replace(volume, array=usable_values(volume.array, path, volume.metadata["messages"]))
 
 
 def read_probability(path) -> Volume:
@@ -292,7 +292,23 @@ def _whole_numbers(array: np.ndarray, path) -> np.ndarray:
     return _smallest_integers(array) if array.dtype.itemsize > 1 else array
 
 
-def _usable_values(array: np.ndarray, path, messages) -> np.ndarray:
+def usable_values(array: np.ndarray, path, messages: list) -> np.ndarray:
+    """The values of an image as :func:`read_volume` gives them, whatever they came from.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        As stored; may be changed in place.
+    path : path-like
+        Named in messages.
+    messages : list of str
+        Gets a sentence where something had to be decided.
+
+    Raises
+    ------
+    BadInputError
+        Constant, or mostly NaN.
+    """
     if array.dtype.kind in "iu" and array.dtype.itemsize > 2:
         small = -32768 <= array.min() and array.max() <= 32767
         array = array.astype(np.int16 if small else np.float32)

@@ -18,9 +18,7 @@ import simple_hips as hips
 from command_line import assert_refused, files_in, invoke
 from ProximalFemurSegLib import inference
 from ProximalFemurSegLib.errors import CancelledError
-from ProximalFemurSegLib.inference import apply_threshold
 from ProximalFemurSegLib.running.progress import parse_progress
-from ProximalFemurSegLib.running.result_folder import read_result
 from ProximalFemurSegLib.volume import Volume
 from ProximalFemurSegLib.volume_io import read_labels, read_volume, write_volume
 
@@ -168,14 +166,6 @@ def test_json_alone_goes_to_standard_output_and_progress_to_standard_error(ct_ru
     assert None not in steps
     assert steps[0].stage == "reading the image" and steps[-1].stage == "writing the results"
     assert all(step.done <= step.total for step in steps)
-
-
-def test_other_faces_read_the_folder_back(ct_run):
-    _, out = ct_run
-    result = read_result(out)
-    again = apply_threshold(result.probabilities, "model")
-    assert np.array_equal(again.labels.array, result.labels.array)
-    assert result.measurements["trained_on"] == "simulated images"
 
 
 def test_people_are_told_volumes_and_what_the_weights_are(mr, tmp_path, quick):

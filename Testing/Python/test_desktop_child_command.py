@@ -1,13 +1,16 @@
 """Which Python a run of the desktop module is started with."""
 
-import subprocess
 import sys
+import time
 import types
 
+import numpy as np
 import pytest
 
-from ProximalFemurSegLib.desktop import child_command
+from ProximalFemurSegLib.desktop import child_command, stand_in
 from ProximalFemurSegLib.errors import ProximalFemurSegError
+from ProximalFemurSegLib.running.child_process import ChildProcessRunner
+from ProximalFemurSegLib.running.runner import Job, State
 
 
 def program(folder, name):
@@ -40,15 +43,36 @@ def test_an_executable_that_is_no_python_is_never_taken(slicer, monkeypatch, tmp
         child_command.python_executable()
 
 
-def test_the_command_runs_from_its_folder(slicer, monkeypatch):
-    command = child_command.child_command()
-    assert command[0] == sys.executable
-    done = subprocess.run(
-        [*command, "--version"],
-        cwd=child_command.MODULE_FOLDER,
-        env=child_command.child_environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "proximal-femur-seg" in done.stdout
+def test_the_worker_runs_from_its_folder_and_refuses_an_image_by_its_name(slicer, tmp_path):
+    slicer.app.temporaryPath = str(tmp_path)
+    child = child_command.create_child()
+    assert child._command[0] == sys.executable
+    runner = ChildProcessRunner(child)
+    image = stand_in.ball_image()
+    runner.start(Job(image.with_array(np.zeros_like(image.array))))
+    end = time.monotonic() + 120
+    while not runner.poll().over and time.monotonic() < end:
+        time.sleep(0.05)
+    status = runner.poll()
+    runner.close()
+    assert status.state is State.FAILED
+    assert "'hip'" in status.message
+    assert str(tmp_path) not in status.message
+    assert "Traceback" not in status.log
+
+
+def test_the_worker_says_what_there_is_to_run_networks_on(slicer, tmp_path):
+    torch = pytest.importorskip("torch")
+    slicer.app.temporaryPath = str(tmp_path)
+    child = child_command.create_child()
+    request = child.ask("devices")
+    end = time.monotonic() + 120
+    while not request.over and time.monotonic() < end:
+        child.poll()
+        time.sleep(0.05)
+    child.end()
+    assert request.reply["torch"] == torch.__version__
+    cpu = request.reply["devices"][0]
+    assert cpu["name"] == "cpu" and cpu["title"].startswith("CPU (")
+    assert cpu["memory_gb"] > 0.5
+    assert request.reply["auto"] in [device["name"] for device in request.reply["devices"]]

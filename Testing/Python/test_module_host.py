@@ -66,6 +66,7 @@ def host(monkeypatch):
 
 def open_panel(host, runner=None):
     runner = runner or InProcessRunner(stand_in.segment)
+    host.module.ProximalFemurSegLogic.createChild = lambda logic: None
     host.module.ProximalFemurSegLogic.createRunner = lambda logic: runner
     return host.open_module()
 

@@ -88,9 +88,18 @@ def choose(session, volume, **parameters):
 
 def run(session):
     session.start()
-    status = session.poll()
+    status = finish(session)
     assert status.state is State.DONE, status.message
     return session.live.nodes
+
+
+def finish(session):
+    """Poll as a panel does, until the run is over and its result loaded."""
+    for _ in range(100):
+        status = session.poll()
+        if status.over:
+            return status
+    raise AssertionError(f"still {status}")
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -405,7 +414,7 @@ def test_an_input_that_changed_its_size_in_mid_run_is_noticed(adapter):
     slicer.util.updateVolumeFromArray(node, np.zeros((5, 6, 7), np.int16))
     count = adapter.scene.GetNumberOfNodes()
     runner.finish()
-    status = session.poll()
+    status = finish(session)
     assert status.state is State.FAILED
     assert "was changed after the run began" in status.message
     assert adapter.scene.GetNumberOfNodes() == count

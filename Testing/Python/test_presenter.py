@@ -63,6 +63,11 @@ def test_while_it_runs_only_cancel_is_left():
     assert view.status_text == "Network \N{EM DASH} 1 min 05 s left"
 
 
+def test_one_bar_shows_the_whole_run_where_that_is_known():
+    progress = Progress("network", 1, 1, 65.0, overall=0.4)
+    assert present(replace(READY, status=Status(State.RUNNING, progress))).progress_percent == 40
+
+
 def test_an_end_that_is_not_known_is_a_busy_bar():
     view = present(replace(READY, status=Status(State.RUNNING, Progress("starting"))))
     assert (view.progress_visible, view.progress_percent, view.status_text) == (True, None, "Starting...")

@@ -9,56 +9,50 @@ import numpy as np
 import pytest
 
 from ProximalFemurSegLib.errors import BadInputError, CancelledError
+from ProximalFemurSegLib.running.child import Child
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner
 from ProximalFemurSegLib.running.in_process import InProcessRunner
 from ProximalFemurSegLib.running.options import RunOptions
 from ProximalFemurSegLib.running.progress import Progress, parse_progress
 from ProximalFemurSegLib.running.runner import Job, State
+from ProximalFemurSegLib.running.worker import Worker
 from ProximalFemurSegLib.volume import Grid, Volume
 
 GRID = Grid.from_parts((4, 5, 6), spacing=(1, 2, 3), origin=(7, 8, 9), direction=np.diag([-1.0, 1, 1]))
 IMAGE = Volume(np.arange(120, dtype=np.int16).reshape(4, 5, 6), GRID, name="hip")
 
-# Stands in for the command: the same arguments, files and exit codes, and a result that can be told from its input.
+# Stands in for the worker: the same conversation, and a result that can be told from its input.
 CHILD = """
 import json, os, subprocess, sys, time
-from pathlib import Path
 sys.path.insert(0, {library!r})
 mode = {mode!r}
-assert sys.argv[1] == "segment" and sys.argv[3] == "--output" and sys.argv[5:7] == ["--progress", "json"], sys.argv
-image, output, rest = sys.argv[2], Path(sys.argv[4]), sys.argv[7:]
-print("a warning of some library", file=sys.stderr)
-for n in range(3):
-    line = dict(stage="network", done=n + 1, total=4, seconds_left=5 - n)
-    print(json.dumps(line), file=sys.stderr, flush=True)
-if mode == "refuse":
-    print(f"Error: '{{image}}' has nothing in it: choose another.", file=sys.stderr)
-    sys.exit(2)
-if mode == "crash":
-    print("Traceback: it fell over", file=sys.stderr, flush=True)
-    os._exit(7)
-if mode == "killed":
-    os.kill(os.getpid(), 9)
-if mode == "hang":
-    code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)"
-    grandchild = subprocess.Popen([sys.executable, "-c", code])
-    Path({pids!r}).write_text(f"{{os.getpid()}} {{grandchild.pid}}")
-    time.sleep(120)
-import numpy as np
-from ProximalFemurSegLib.volume_io import read_volume, write_volume
-volume = read_volume(image)
-probability = (volume.array / 120).astype(np.float32)
-write_volume(volume.with_array(probability), output / "probability.nii.gz")
-write_volume(volume.with_array((probability > 0.5).astype(np.uint8)), output / "segmentation.nii.gz")
-(output / "segmentation.json").write_text(json.dumps({{"1": {{"name": "trabecular bone", "side": "left"}}}}))
-grid = dict(shape=volume.grid.shape, affine=volume.grid.affine.tolist())
-measurements = dict(
-    arguments=rest, messages=["taken as MR"], remarks=[], threshold=dict(bone=0.5),
-    operating_points=dict(bone=dict(threshold=0.5)),
-    network="unet3d", modality="mr", device="CPU", weights={{}}, seconds=dict(total=1.5), volumes=[],
-    regions=[dict(side="left", start=[0, 0, 0], stop=volume.grid.shape, network_grid=grid)],
-)
-(output / "measurements.json").write_text(json.dumps(measurements))
+from ProximalFemurSegLib.errors import BadInputError
+from ProximalFemurSegLib.running.worker import Worker, requests_from_stdin, say_on_stdout
+print("a warning of some library", flush=True)
+
+def segment(volume, progress, **options):
+    import numpy as np
+    progress.expect(2)
+    for n in range(3):
+        progress("network", n + 1, 4)
+    if mode == "refuse":
+        raise BadInputError(f"'{{volume.name}}' has nothing in it: choose another.")
+    if mode == "crash":
+        print("it fell over", flush=True)
+        os._exit(7)
+    if mode == "killed":
+        os.kill(os.getpid(), 9)
+    if mode == "hang":
+        code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)"
+        grandchild = subprocess.Popen([sys.executable, "-c", code])
+        open({pids!r}, "w").write(f"{{os.getpid()}} {{grandchild.pid}}")
+        time.sleep(120)
+    from ProximalFemurSegLib.desktop import stand_in
+    result = stand_in.segment(volume, threshold=0.5)
+    result.measurements.update(asked=options, process=os.getpid())
+    return result
+
+Worker(say_on_stdout, segment).serve(requests_from_stdin())
 """
 
 
@@ -74,7 +68,7 @@ def child(tmp_path):
 
         library = str(Path(ProximalFemurSegLib.__file__).parents[1])
         code = CHILD.format(library=library, mode=mode, pids=str(tmp_path / "pids"))
-        runners.append(ChildProcessRunner([sys.executable, "-c", code], folder=runs))
+        runners.append(ChildProcessRunner(Child([sys.executable, "-c", code], folder=runs)))
         return runners[-1]
 
     yield make
@@ -109,24 +103,41 @@ def test_a_child_gives_the_result_on_the_images_grid(child, tmp_path):
     assert (status.state, status.message) == (State.DONE, "")
     outcome = runner.result()
     assert outcome.probability.grid.is_close(GRID)
-    assert np.allclose(outcome.probability.array, IMAGE.array / 120)
-    assert np.array_equal(outcome.labels.array, IMAGE.array > 60)
+    assert np.allclose(outcome.probability.array, IMAGE.array / 100)
+    assert np.array_equal(outcome.labels.array, IMAGE.array > 50)
     assert outcome.sides == {1: ("trabecular bone", "left")}
-    assert outcome.messages == ["taken as MR"]
     assert outcome.threshold == {"bone": 0.5}
     assert outcome.probabilities.regions[0].network_grid.is_close(GRID)
-    assert outcome.probabilities.regions[0].stop == (4, 5, 6)
-    expected = ["--network", "vnet", "--side", "left", "--threshold", "0.25"]
-    assert outcome.measurements["arguments"] == expected
+    asked = {"preset": "vnet", "modality": "auto", "side": "left", "device": "auto", "threshold": 0.25}
+    assert outcome.measurements["asked"] == {**asked, "postprocess": "auto"}
     assert status.log == "a warning of some library"
-    assert not list((tmp_path / "runs").iterdir()) or finish_removal(tmp_path / "runs")
+    assert [path.suffix for path in (tmp_path / "runs").iterdir()] == [".log"]
+    runner.close()
+    assert not list((tmp_path / "runs").iterdir())
 
 
-def finish_removal(folder, seconds=10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and list(folder.iterdir()):
-        time.sleep(0.02)
-    return not list(folder.iterdir())
+def test_the_second_run_is_done_by_the_same_process_until_it_rests(child):
+    runner = child("work")
+    processes = []
+    for _ in range(3):
+        runner.start(Job(IMAGE))
+        assert finish(runner).state is State.DONE
+        processes.append(runner.result().measurements["process"])
+        if len(processes) == 2:
+            runner.rest()
+            assert gone(processes[0]) or wait_for(lambda: gone(processes[0]))
+    assert processes[0] == processes[1] != processes[2]
+
+
+def test_progress_goes_from_the_start_to_the_end_and_never_back(child):
+    runner = child("work")
+    runner.start(Job(IMAGE))
+    seen = []
+    while not seen or not seen[-1].over:
+        seen.append(runner.poll())
+    overall = [status.progress.overall for status in seen]
+    assert overall == sorted(overall)
+    assert overall[0] < 0.05 and overall[-1] == 1.0
 
 
 def test_starting_and_polling_do_not_wait_for_the_child(child, tmp_path):
@@ -136,8 +147,8 @@ def test_starting_and_polling_do_not_wait_for_the_child(child, tmp_path):
     runner.poll()
     assert time.monotonic() - before < 2, "the child sleeps for 120 s"
     progress = wait_for(lambda: runner.poll().progress if runner.poll().progress.done == 3 else None)
-    assert progress == Progress("network", 3, 4, 3.0)
-    assert progress.fraction == 0.75
+    assert (progress.stage, progress.fraction) == ("network", 0.75)
+    assert 0.2 < progress.overall < 0.6
 
 
 def wait_for(look, seconds=30):
@@ -150,40 +161,55 @@ def wait_for(look, seconds=30):
     raise AssertionError("it never came")
 
 
+def wait_until_hanging(runner, pids):
+    wait_for(lambda: runner.poll() and pids.exists() and len(pids.read_text().split()) == 2)
+    return [int(pid) for pid in pids.read_text().split()]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="looks into /proc")
 def test_cancel_ends_child_and_grandchild_and_removes_the_files(child, tmp_path):
     runner = child("hang")
     runner.start(Job(IMAGE))
-    pids = tmp_path / "pids"
-    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    pids = wait_until_hanging(runner, tmp_path / "pids")
     before = time.monotonic()
     runner.cancel()
     assert runner.poll().state is State.CANCELLED
     assert time.monotonic() - before < 2, "the child sleeps for 120 s"
-    runner.close()
     # The system takes a moment over a process that was killed.
-    wait_for(lambda: all(gone(int(pid)) for pid in pids.read_text().split()), seconds=5)
+    wait_for(lambda: all(map(gone, pids)), seconds=5)
     assert not list((tmp_path / "runs").iterdir())
+    runner.close()
     assert runner.poll().state is State.IDLE
 
 
-def test_a_refusal_is_the_childs_sentence_and_names_the_image(child):
-    runner = child("refuse")
+@pytest.mark.skipif(os.name == "nt", reason="looks into /proc")
+def test_the_child_ends_with_the_program_that_asked_it(child, tmp_path):
+    runner = child("hang")
     runner.start(Job(IMAGE))
-    status = finish(runner)
-    assert status.state is State.FAILED
-    assert status.message == "'hip' has nothing in it: choose another."
+    head, _ = wait_until_hanging(runner, tmp_path / "pids")
+    runner._child._life.process.stdin.close()  # as when that program crashes
+    wait_for(lambda: gone(head), seconds=10)
+
+
+def test_a_refusal_is_the_childs_sentence_and_the_next_run_is_welcome(child):
+    runner = child("refuse")
+    for _ in range(2):
+        runner.start(Job(IMAGE))
+        status = finish(runner)
+        assert status.state is State.FAILED
+        assert status.message == "'hip' has nothing in it: choose another."
     with pytest.raises(RuntimeError, match="no finished run"):
         runner.result()
 
 
-def test_a_crash_gives_a_message_and_the_log(child):
+def test_a_crash_gives_a_message_and_the_log_and_the_next_run_a_new_process(child):
     runner = child("crash")
-    runner.start(Job(IMAGE))
-    status = finish(runner)
-    assert status.state is State.FAILED
-    assert "exit code 7" in status.message
-    assert "it fell over" in status.log
+    for _ in range(2):
+        runner.start(Job(IMAGE))
+        status = finish(runner)
+        assert status.state is State.FAILED
+        assert "exit code 7" in status.message
+        assert "it fell over" in status.log
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
@@ -196,24 +222,32 @@ def test_a_child_that_the_system_ends_is_told_from_a_crash(child):
 
 
 def test_a_program_that_does_not_exist_is_a_failure_not_an_exception(tmp_path):
-    runner = ChildProcessRunner([str(tmp_path / "nowhere")], folder=tmp_path)
+    runner = ChildProcessRunner(Child([str(tmp_path / "nowhere")], folder=tmp_path))
     runner.start(Job(IMAGE))
     status = finish(runner)
     assert status.state is State.FAILED
     assert "nowhere" in status.message
     runner.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_new_run_ends_the_old_one(child, tmp_path):
     runner = child("hang")
     runner.start(Job(IMAGE))
-    pids = tmp_path / "pids"
-    wait_for(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-    first = [int(pid) for pid in pids.read_text().split()]
-    pids.unlink()
+    first = wait_until_hanging(runner, tmp_path / "pids")
+    (tmp_path / "pids").unlink()
     runner.start(Job(IMAGE))
-    wait_for(lambda: all(gone(pid) for pid in first))
+    wait_for(lambda: all(map(gone, first)))
     assert runner.poll().state is State.RUNNING
+
+
+def test_the_worker_answers_what_else_it_is_asked(tmp_path):
+    said = []
+    worker = Worker(said.append)
+    worker.tasks["double"] = lambda number, value: {"value": 2 * value}
+    worker.serve([{"number": 1, "task": "double", "value": 21}, {"number": 2, "task": "unknown"}])
+    assert said[0] == {"number": 1, "reply": {"value": 42}}
+    assert said[1]["number"] == 2 and "unknown" in said[1]["failure"]
 
 
 def test_a_run_in_this_process_passes_the_options_on_and_reports():
@@ -294,7 +328,3 @@ def test_progress_without_a_total_has_no_fraction():
 def test_impossible_options_say_why(options, word):
     assert word in options.check()
     assert bool(options.check()) == bool(word)
-
-
-def test_what_is_left_to_the_program_is_not_an_argument():
-    assert RunOptions().arguments() == ["--threshold", "model"]

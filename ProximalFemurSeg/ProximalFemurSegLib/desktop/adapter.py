@@ -5,10 +5,18 @@ from __future__ import annotations
 import slicer
 
 from ..mrml.adapter import Adapter
+from ..running.child import Child
+from .surface_maker import SurfaceMaker
 
 
 class DesktopAdapter(Adapter):
     """Shows results in the layout's views; saves undo states in the Segment Editor where that holds the segmentation.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+    child : Child, optional
+        Makes the surfaces, while the window goes on; they are made here if left out.
 
     Attributes
     ----------
@@ -16,9 +24,31 @@ class DesktopAdapter(Adapter):
         Opacity of the probability map over the slices, 0 to 1.
     """
 
-    def __init__(self, scene):
+    def __init__(self, scene, child: Child | None = None):
         super().__init__(scene)
         self.overlay_opacity = 0.0
+        self._surfaces = None if child is None else SurfaceMaker(child)
+
+    @property
+    def busy(self) -> bool:
+        """True while something is on its way that :meth:`poll` will bring."""
+        return self._surfaces is not None and self._surfaces.busy
+
+    def poll(self) -> None:
+        """Take what has come."""
+        if self._surfaces is not None:
+            self._surfaces.poll()
+
+    def forget(self) -> None:
+        """The scene is being closed."""
+        if self._surfaces is not None:
+            self._surfaces.drop()
+
+    def update_surface(self, segmentation_node) -> None:
+        if self._surfaces is None:
+            super().update_surface(segmentation_node)
+        else:
+            self._surfaces.make(segmentation_node)
 
     def save_undo(self, segmentation_node) -> None:
         widget = getattr(slicer.modules, "SegmentEditorWidget", None)

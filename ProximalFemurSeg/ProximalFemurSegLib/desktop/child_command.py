@@ -1,4 +1,4 @@
-"""How desktop Slicer starts the command line in a process of its own."""
+"""How desktop Slicer starts the process that works for the panel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import ProximalFemurSegError
+from ..running.child import Child
 
 MODULE_FOLDER = Path(__file__).resolve().parents[2]
 
@@ -37,8 +38,16 @@ def python_executable() -> str:
 
 
 def child_command() -> list[str]:
-    """Program and first arguments of the command line, to be started in :data:`MODULE_FOLDER`."""
-    return [python_executable(), "-m", "ProximalFemurSegLib"]
+    """Program and arguments of the worker, to be started in :data:`MODULE_FOLDER`."""
+    return [python_executable(), "-m", "ProximalFemurSegLib.desktop.worker"]
+
+
+def create_child() -> Child:
+    """The process that works for the panel; it is not started before it is asked for something."""
+    import slicer
+
+    folder = slicer.app.temporaryPath
+    return Child(child_command(), cwd=MODULE_FOLDER, environment=child_environment(), folder=folder)
 
 
 def child_environment() -> dict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..cpu_tuning import bf16_is_fast
 from ..errors import BadInputError
 
@@ -71,6 +73,41 @@ def _works(device: str) -> bool:
         return bool((torch.ones(2, device=device) * 2).sum().item() == 4)
     except RuntimeError:
         return False
+
+
+def list_devices() -> dict:
+    """What there is to run networks on.
+
+    Returns
+    -------
+    dict
+        ``torch``: its version and build; ``devices``: the CPU first, then what else works, each with ``name`` (as for
+        `choose_device`), ``title`` for the user and ``memory_gb`` (GiB; None where it is not known); ``auto``: the
+        name of the one that is taken unasked.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    devices = [_device("cpu", f"CPU ({threads} {'thread' if threads == 1 else 'threads'})", _computer_memory())]
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        name = f"cuda:{number}"
+        if _works(name):
+            memory = torch.cuda.get_device_properties(number).total_memory
+            devices.append(_device(name, torch.cuda.get_device_name(number), memory))
+    if torch.backends.mps.is_available():
+        devices.append(_device("mps", "Apple GPU", None))
+    return {"torch": torch.__version__, "devices": devices, "auto": str(choose_device("auto"))}
+
+
+def _device(name, title, memory_bytes):
+    return {"name": name, "title": title, "memory_gb": memory_bytes and round(memory_bytes / 2**30, 1)}
+
+
+def _computer_memory():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
 
 
 def fast_precision(device):

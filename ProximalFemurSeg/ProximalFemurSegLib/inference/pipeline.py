@@ -82,7 +82,8 @@ def predict_probabilities(
     memory_bytes : float, optional
         What one forward pass may take.
     progress : callable, optional
-        Called with (stage, done, total).
+        Called with (stage, done, total). Where it has a method ``expect``, that is called with the number of network
+        passes to come, as far as it is known.
     cancelled : callable, optional
         Asked between steps and before every window.
     models : optional
@@ -151,6 +152,7 @@ class _Run:
         self.messages: list[str] = list(volume.metadata.get("messages", ()))
         self.seconds: dict[str, float] = {}
         self._report = progress or (lambda stage, done, total: None)
+        self._expect = getattr(progress, "expect", lambda passes: None)
         self._cancelled = cancelled or (lambda: False)
 
     def choose(self, preset, modality):
@@ -189,6 +191,7 @@ class _Run:
         }
         views = {role: self.image.change.apply(m.array) for role, m in maps.items()}
         regions = []
+        self._expect(max(1, len(hips)) * len(self.preset.stages))
         for hip, found in self._segment_all(hips, side, stride):
             start, stop = self._box(hip, found.grid)
             with self._timed("resampling"):

@@ -69,6 +69,12 @@ class Probabilities:
     messages: list[str] = field(default_factory=list)
 
     @property
+    def window(self) -> tuple[slice, slice, slice]:
+        """The smallest box of the image that holds all regions, to index an array on the image's grid."""
+        starts, stops = ([getattr(region, end) for region in self.regions] for end in ("start", "stop"))
+        return tuple(slice(int(a), int(b)) for a, b in zip(np.min(starts, axis=0), np.max(stops, axis=0)))
+
+    @property
     def outer_role(self) -> str:
         """The role whose mask holds all that is segmented."""
         return next(iter(self.maps))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .segmentation_node import update_surface
+
 
 class Adapter:
     """The scene, and what the application around it can do; this base does nothing beyond the scene.
@@ -19,6 +21,10 @@ class Adapter:
 
     def save_undo(self, segmentation_node) -> None:
         """Remember the segmentation as it is now, so that the user can come back to it."""
+
+    def update_surface(self, segmentation_node) -> None:
+        """Make the 3D surfaces anew from the masks as they are; they may appear a moment later."""
+        update_surface(segmentation_node)
 
     def show_result(self, nodes) -> None:
         """Bring a result (a ``ResultNodes``) before the user's eyes: slice views, 3D view."""

@@ -17,7 +17,7 @@ from .result_nodes import (
     write_measurements,
     write_segmentation,
 )
-from .segmentation_node import automatic_note, content_time, mark_automatic, update_surface, write_labels
+from .segmentation_node import automatic_note, content_time, mark_automatic, write_labels
 from .segments import describe_segments
 
 
@@ -136,7 +136,7 @@ class LiveMask:
             write_measurements(self._adapter, self.nodes, self.measurements())
         if not self.moving:
             return
-        update_surface(self.nodes.segmentation)
+        self._adapter.update_surface(self.nodes.segmentation)
         mark_automatic(self.nodes.segmentation, threshold_note(self.result))
         write_measurements(self._adapter, self.nodes, self.result.measurements)
         self.moving = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from .segmentation_node import (
     mark_automatic,
     place_on_volume,
     set_segments,
-    update_surface,
     write_labels,
 )
 from .segments import describe_segments
@@ -87,6 +87,12 @@ def load_result(adapter, input_node, result, previous: ResultNodes | None = None
     BadInputError
         If the input changed its size after the run began; the scene is then as it was.
     """
+    *_, nodes = load_steps(adapter, input_node, result, previous)
+    return nodes
+
+
+def load_steps(adapter, input_node, result, previous: ResultNodes | None = None) -> Iterator[ResultNodes]:
+    """:func:`load_result` in steps short enough for a window; after the last one the nodes are complete."""
     reused = _reusable(input_node, previous)
     if previous is not None and reused.segmentation is not previous.segmentation:
         hide(previous.segmentation)
@@ -102,10 +108,12 @@ def load_result(adapter, input_node, result, previous: ResultNodes | None = None
     elif reused.endosteal is not None:
         scene.RemoveNode(reused.endosteal)
     store_description(nodes.probability, input_node, result.probabilities)
+    yield nodes
     write_segmentation(adapter, nodes, result)
+    yield nodes
     write_measurements(adapter, nodes, result.measurements)
     place_beside(input_node, nodes.probability, nodes.endosteal, nodes.segmentation, nodes.table)
-    return nodes
+    yield nodes
 
 
 def write_segmentation(adapter, nodes: ResultNodes, result) -> None:
@@ -122,7 +130,7 @@ def write_segmentation(adapter, nodes: ResultNodes, result) -> None:
         set_segments(nodes.segmentation, segments)
     start, labels = masked_part(result)
     write_labels(nodes.segmentation, labels, segments, start)
-    update_surface(nodes.segmentation)
+    adapter.update_surface(nodes.segmentation)
     mark_automatic(nodes.segmentation, threshold_note(result))
     for node in (nodes.probability, nodes.endosteal):
         if node is not None:
@@ -148,10 +156,8 @@ def write_measurements(adapter, nodes: ResultNodes, measurements) -> None:
 
 def masked_part(result):
     """((k, j, i) where it begins, uint8 labels) of the part of the label map in which femora were looked for."""
-    regions = result.probabilities.regions
-    start = tuple(min(region.start[axis] for region in regions) for axis in range(3))
-    stop = tuple(max(region.stop[axis] for region in regions) for axis in range(3))
-    return start, result.labels.array[tuple(slice(a, b) for a, b in zip(start, stop))]
+    part = result.probabilities.window
+    return tuple(axis.start for axis in part), result.labels.array[part]
 
 
 def threshold_note(result) -> str:

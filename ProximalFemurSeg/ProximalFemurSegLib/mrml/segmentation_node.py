@@ -125,6 +125,45 @@ def update_surface(node) -> None:
     node.CreateClosedSurfaceRepresentation()
 
 
+def shared_labels(node):
+    """The label map in which all segments lie, if they share one.
+
+    Returns
+    -------
+    tuple or None
+        (K, J, I) labels, to be read only; (4, 4) affine of its voxels (i, j, k) to mm in the node's own coordinates;
+        segment ID to label value. None if the segments lie in several layers or there is no label map.
+    """
+    segmentation = node.GetSegmentation()
+    segments = {i: segmentation.GetSegment(i).GetLabelValue() for i in segmentation.GetSegmentIDs()}
+    images = [segmentation.GetSegment(i).GetRepresentation(BINARY_LABELMAP) for i in segments]
+    if not images or images[0] is None or any(image is not images[0] for image in images):
+        return None
+    image = images[0]
+    if image.GetPointData().GetScalars() is None or image.GetNumberOfPoints() == 0:
+        return None
+    affine = _image_affine(image)
+    affine[:3, 3] += affine[:3, :3] @ np.array(image.GetExtent()[::2], dtype=float)
+    return _image_array(image), affine, segments
+
+
+def set_surface(node, surfaces: dict) -> None:
+    """Give the segments surfaces that were made elsewhere of the masks as they are.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+    surfaces : dict of str to vtkPolyData
+        Segment ID to its surface, in the node's own coordinates; one for every segment.
+    """
+    segmentation = node.GetSegmentation()
+    for segment_id, surface in surfaces.items():
+        segmentation.GetSegment(segment_id).AddRepresentation(CLOSED_SURFACE, surface)
+    segmentation.InvokeEvent(slicer.vtkSegmentation.ContainedRepresentationNamesModified)
+    for segment_id in surfaces:
+        segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segment_id)
+
+
 def masks_from_segmentation(node, volume_node) -> dict[str, Volume]:
     """The segments' masks on a volume's grid.
 
@@ -218,12 +257,17 @@ def _remembered(node) -> list:
 
 def content_time(node) -> tuple:
     """Something that is another whenever the masks may be others: cheap, where :func:`is_edited` reads every voxel."""
+    return (node.GetID(), node.GetAttribute(FINGERPRINT_ATTRIBUTE), *mask_times(node))
+
+
+def mask_times(node) -> tuple:
+    """Something that is another whenever a mask was written to."""
     segmentation = node.GetSegmentation()
     times = []
     for segment_id in segmentation.GetSegmentIDs():
         image = segmentation.GetSegment(segment_id).GetRepresentation(BINARY_LABELMAP)
         times.append((segment_id, 0 if image is None else image.GetMTime()))
-    return (node.GetID(), node.GetAttribute(FINGERPRINT_ATTRIBUTE), *times)
+    return tuple(times)
 
 
 def _shared_image(segmentation, segments):

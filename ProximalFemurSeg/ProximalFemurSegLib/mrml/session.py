@@ -11,7 +11,7 @@ from ..running.runner import Job, Runner, State, Status
 from . import parameters as p
 from .adapter import Adapter
 from .live_mask import LiveMask
-from .result_nodes import ResultNodes, load_result, overall_threshold, volume_of, write_measurements
+from .result_nodes import ResultNodes, load_result, load_steps, overall_threshold, volume_of, write_measurements
 from .stored_probabilities import has_description, probabilities_from_nodes
 from .volume_node import volume_from_node
 
@@ -70,6 +70,7 @@ class Session:
         self._status = Status(State.IDLE)
         self._input_id = None
         self._previous: ResultNodes | None = None
+        self._loading, self._loaded = None, None
 
     def use(self, runner: Runner) -> None:
         """Carry out the runs to come with another runner."""
@@ -106,7 +107,7 @@ class Session:
         self._runner.start(job)
 
     def poll(self) -> Status:
-        """Look at the run; when it is done, its result goes into the scene, once."""
+        """Look at the run; when it is done, its result goes into the scene, a step at every look."""
         if self._status.state is not State.RUNNING:
             return self._status
         input_node = self._adapter.scene.GetNodeByID(self._input_id)
@@ -118,20 +119,28 @@ class Session:
         if status.state is State.DONE:
             status = self._load(input_node, status)
         self._status = status
+        if status.over:
+            self._loading = None
         return status
 
     def cancel(self) -> None:
-        """End the run; the scene stays as it was."""
-        if self._status.state is State.RUNNING:
+        """End the run; the scene stays as it was. A result that is on its way into the scene still gets there."""
+        if self._status.state is State.RUNNING and self._loading is None:
             self._runner.cancel()
             self._status = Status(State.CANCELLED)
 
     def forget(self) -> None:
         """The scene is being closed: end the run, hold on to no node."""
+        self._loading, self._loaded = None, None
         self.cancel()
         self.live = None
         self._previous = None
         self._status = Status(State.IDLE)
+
+    def rest(self) -> None:
+        """The user turned to something else: give back memory and GPU, unless a run is going on."""
+        if self._status.state is not State.RUNNING:
+            self._runner.rest()
 
     def close(self) -> None:
         """Give back everything that the runner holds."""
@@ -228,11 +237,20 @@ class Session:
         return state
 
     def _load(self, input_node, status: Status) -> Status:
+        result = self._runner.result()
         try:
-            result = self._runner.result()
-            nodes = load_result(self._adapter, input_node, result, self._previous)
+            if self._loading is None:
+                self._loading = load_steps(self._adapter, input_node, result, self._previous)
+            nodes = next(self._loading, None)
         except ProximalFemurSegError as error:
             return Status(State.FAILED, message=str(error), log=status.log)
+        if nodes is not None:
+            self._loaded = nodes
+            return Status(State.RUNNING, replace(status.progress, stage="loading the result"))
+        self._show(result, self._loaded)
+        return status
+
+    def _show(self, result, nodes):
         node = self.parameter_node
         modified = node.StartModify()
         nodes.to_parameter_node(node)
@@ -241,7 +259,6 @@ class Session:
         self.live = LiveMask(self._adapter, nodes, result.probabilities, apply=self._apply_threshold)
         self.live.result = result
         self._adapter.show_result(nodes)
-        return status
 
     def _remember_threshold(self, asked, value) -> None:
         method = asked if isinstance(asked, str) else MANUAL

@@ -48,17 +48,3 @@ class RunOptions:
         elif not 0 < self.threshold < 1:
             return f"The threshold is a probability between 0 and 1, not {self.threshold:g}."
         return ""
-
-    def arguments(self) -> list[str]:
-        """The choices as arguments of ``proximal-femur-seg segment``; what is left to the program is left out."""
-        arguments = []
-        for option, value in (
-            ("--network", self.network),
-            ("--modality", self.modality),
-            ("--side", self.side),
-            ("--device", self.device),
-            ("--postprocess", self.postprocess),
-        ):
-            if value != "auto":
-                arguments += [option, value]
-        return [*arguments, "--threshold", str(self.threshold)]

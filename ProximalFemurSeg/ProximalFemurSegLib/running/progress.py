@@ -18,12 +18,15 @@ class Progress:
         How much of this stage is over; a total of 0 is one not known.
     seconds_left : float or None
         Estimate for the whole run; None while there is none.
+    overall : float or None
+        How much of the whole run is over, 0 to 1; None if that is not known.
     """
 
     stage: str
     done: float = 0
     total: float = 0
     seconds_left: float | None = None
+    overall: float | None = None
 
     @property
     def fraction(self) -> float | None:
@@ -44,13 +47,18 @@ def parse_progress(line: str) -> Progress | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
-        values = json.loads(line)
-        seconds_left = values.get("seconds_left")
-        return Progress(
-            stage=str(values["stage"]),
-            done=float(values.get("done") or 0),
-            total=float(values.get("total") or 0),
-            seconds_left=None if seconds_left is None else float(seconds_left),
-        )
+        return read_progress(json.loads(line))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def read_progress(values: dict) -> Progress:
+    """The progress in a JSON object; KeyError, ValueError or TypeError where it is none."""
+    seconds_left, overall = (None if values.get(k) is None else float(values[k]) for k in ("seconds_left", "overall"))
+    return Progress(
+        stage=str(values["stage"]),
+        done=float(values.get("done") or 0),
+        total=float(values.get("total") or 0),
+        seconds_left=seconds_left,
+        overall=overall,
+    )

@@ -83,6 +83,10 @@ class Runner(ABC):
     def result(self) -> SegmentationResult:
         """What came of the run; only when its state is done."""
 
+    def rest(self) -> None:
+        """Nobody will ask for a run soon: give back memory and GPU, if nothing is running."""
+        return
+
     def close(self) -> None:
         """Give back processes and files."""
         self.cancel()

@@ -1,0 +1,89 @@
+"""Surfaces of a segmentation, made by the child process while the window goes on."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..mrml.segmentation_node import mask_times, set_surface, shared_labels, update_surface
+from ..mrml.surfaces import polydata
+from ..running.child import Child, Request
+from .worker import LABELS, surface_file
+
+
+@dataclass(eq=False)
+class _Order:
+    node: Any
+    segments: dict
+    when: tuple
+    request: Request
+    folder: Path
+
+
+class SurfaceMaker:
+    """Has the child make surfaces, and puts them into the segmentation if its masks are still the same then.
+
+    Parameters
+    ----------
+    child : Child
+        With the task ``surfaces``.
+    """
+
+    def __init__(self, child: Child):
+        self._child = child
+        self._order: _Order | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while surfaces are being made."""
+        return self._order is not None
+
+    def make(self, node) -> None:
+        """Order the surfaces of all segments; an order that is still open is dropped."""
+        self.drop()
+        # What is no longer true is not shown any more.
+        node.RemoveClosedSurfaceRepresentation()
+        found = shared_labels(node)
+        if found is None:
+            update_surface(node)
+            return
+        labels, affine, segments = found
+        folder = Path(tempfile.mkdtemp(prefix="proximal-femur-seg-", dir=self._child.folder))
+        np.save(folder / LABELS, labels)
+        values = list(segments.values())
+        request = self._child.ask("surfaces", folder=str(folder), labels=values, affine=affine.tolist())
+        self._order = _Order(node, segments, mask_times(node), request, folder)
+
+    def poll(self) -> None:
+        """Put the surfaces into the segmentation, once they are there."""
+        if self._order is None or not self._order.request.over:
+            return
+        order = self._order
+        try:
+            if order.node.GetScene() is None:
+                return
+            if order.request.failure:
+                update_surface(order.node)
+            elif mask_times(order.node) == order.when:
+                self._put(order)
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Forget what was ordered."""
+        if self._order is not None:
+            shutil.rmtree(self._order.folder, ignore_errors=True)
+            self._order = None
+
+    @staticmethod
+    def _put(order):
+        surfaces = {}
+        for segment_id, label in order.segments.items():
+            with np.load(surface_file(order.folder, label)) as arrays:
+                surfaces[segment_id] = polydata(arrays["points"], arrays["triangles"], arrays["normals"])
+        set_surface(order.node, surfaces)
