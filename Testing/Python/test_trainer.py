@@ -17,10 +17,12 @@ import torch
 import ProximalFemurSegLib
 from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
 from ProximalFemurSegLib.networks import build_network
-from ProximalFemurSegLib.training import trainer
+from ProximalFemurSegLib.training import optimisation, thread_choice, trainer
 from ProximalFemurSegLib.training.feeding import Feeder
+from ProximalFemurSegLib.training.optimisation import learning_rate
 from ProximalFemurSegLib.training.recipe import Recipe, read_recipe
-from ProximalFemurSegLib.training.trainer import batch_dice, learning_rate, read_log, train
+from ProximalFemurSegLib.training.trainer import batch_dice, train
+from ProximalFemurSegLib.training.training_log import read_log
 from ProximalFemurSegLib.training.validation import DiceValidation
 from toy_samples import Balls, Failing
 from train_toy import toy_recipe
@@ -141,7 +143,7 @@ def test_learning_rate_by_hand():
 def test_average_of_the_weights_by_hand():
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
-    average = trainer._Average(network, 0.9)
+    average = optimisation.WeightAverage(network, 0.9)
     torch.nn.init.ones_(network.weight)
     expected = 0.0
     for step in range(30):
@@ -167,17 +169,17 @@ def test_norms_are_frozen_at_the_end(tmp_path):
 
 def test_weight_decay_spares_vectors():
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 3), torch.nn.BatchNorm3d(2))
-    optimizer = trainer._make_optimizer(Recipe("vnet", weight_decay=0.1), network)
+    optimizer = optimisation.make_optimizer(Recipe("vnet", weight_decay=0.1), network)
     shrunk = {id(p) for g in optimizer.param_groups if g["weight_decay"] for p in g["params"]}
     assert shrunk == {id(network[0].weight)}
 
 
 def test_thread_chooser_takes_the_fastest(monkeypatch):
-    monkeypatch.setattr(trainer, "available_cpus", lambda: 4)
+    monkeypatch.setattr(thread_choice, "available_cpus", lambda: 4)
     chosen = []
-    monkeypatch.setattr(trainer.torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr(trainer.torch, "get_num_threads", lambda: chosen[-1])
-    chooser = trainer._ThreadChooser(period=20, probe=2)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: chosen[-1])
+    chooser = thread_choice.ThreadChooser(period=20, probe=2)
     for _ in range(20):
         chooser.before_step()
         chooser.after_step({1: 3.0, 2: 1.0, 4: 2.0}[chosen[-1]])
@@ -244,7 +246,7 @@ def test_recipe_files(tmp_path):
         ("{", "not well formed"),
         ("[1]", "table of entries"),
         ("{}", "which architecture"),
-        ('{"architecture": "vnet", "epochs": 3}', "unknown entry epochs"),
+        ('{"architecture": "vnet", "speed": 3}', "unknown entry speed"),
         ('{"architecture": "vnet", "optimizer": "lion"}', "adam, adamw, sgd"),
         ('{"architecture": "vnet", "loss": "mse"}', "weighted-ce, ce, dice-ce"),
         ('{"architecture": "vnet", "loss_options": {"sigma_mm": 1}}', "dice-ce has no option sigma_mm"),
@@ -253,6 +255,14 @@ def test_recipe_files(tmp_path):
         ('{"architecture": "vnet", "learning_rate": -1}', "learning_rate must be above 0"),
         ('{"architecture": "vnet", "learning_rate": "fast"}', "wrong type"),
         ('{"architecture": "vnet", "freeze_norm": 2}', r"freeze_norm must lie in \[0, 1\]"),
+        ('{"architecture": "vnet", "batch_size": 3, "accumulate": 2}', "batch of 3 cannot be computed in 2"),
+        ('{"architecture": "vnet", "epochs": 0}', "epochs must be a whole number of at least 1"),
+        ('{"architecture": "vnet", "keep": "first"}', "best, last"),
+        ('{"architecture": "vnet", "sampling": "rows"}', "crops, slices, patches"),
+        ('{"architecture": "vnet", "patch": [8, 8]}', "three whole numbers"),
+        ('{"architecture": "vnet", "augmentation": {"flip": 1}}', "flip must be true or false"),
+        ('{"architecture": "vnet", "augmentation": {"scale": 0.5}}', "scale must be from 1.0 to 2.0"),
+        ('{"architecture": "vnet", "augmentation": {"shear": 1}}', "unknown entry shear"),
     ],
 )
 def test_recipes_that_cannot_work_are_refused(tmp_path, text, words):

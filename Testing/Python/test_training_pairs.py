@@ -8,8 +8,9 @@ import pytest
 from ProximalFemurSegLib.errors import BadInputError, CancelledError
 from ProximalFemurSegLib.models import find_preset
 from ProximalFemurSegLib.orientation import reorient
+from ProximalFemurSegLib.training.augmentation import Augmentation
 from ProximalFemurSegLib.training.pair_cases import OUTER, TARGET, prepare_pair, prepare_pairs
-from ProximalFemurSegLib.training.pair_data import Augmentation, PairSamples, split_subjects
+from ProximalFemurSegLib.training.pair_data import PairSamples, split_subjects
 from ProximalFemurSegLib.training.pair_table import Pair, find_pairs
 from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import write_volume

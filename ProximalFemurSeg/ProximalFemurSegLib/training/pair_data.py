@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,33 +10,10 @@ import torch
 from torch.nn import functional
 
 from ..errors import BadInputError
+from .augmentation import Augmentation
 from .pair_cases import OUTER, TARGET
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How much samples vary; the defaults follow QCT-2021 (noise, brightness, 3D scaling) and the MR papers (flips).
-
-    Attributes
-    ----------
-    scale : float
-        Isotropic scaling from 1/scale to scale.
-    noise : float
-        Largest standard deviation of Gaussian noise, in normalised intensity.
-    gain, offset : float
-        Standard deviations of a factor's logarithm and of a summand, on the normalised intensity.
-    flip : bool
-        Mirror every other sample along W; only for a network that does not know sides.
-    bone_share : float
-        Share of the crops that are centred on the bone; the others lie anywhere.
-    """
-
-    scale: float = 1.1
-    noise: float = 0.08
-    gain: float = 0.1
-    offset: float = 0.05
-    flip: bool = True
-    bone_share: float = 0.8
+_USUAL = Augmentation()
 
 
 @lru_cache(maxsize=64)
@@ -100,7 +76,7 @@ class PairSamples:
         If there are no names or a case is missing.
     """
 
-    def __init__(self, folder, names, stage, shape, seed: int = 0, augmentation: Augmentation | None = Augmentation()):
+    def __init__(self, folder, names, stage, shape, seed: int = 0, augmentation: Augmentation | None = _USUAL):
         self.names = list(names)
         if not self.names:
             raise BadInputError("There are no cases to take samples from.")

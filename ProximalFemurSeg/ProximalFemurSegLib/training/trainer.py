@@ -1,9 +1,8 @@
-"""The training loop: resumable at any moment, with a time budget, the same on CPU and GPU."""
+"""The training loop: resumable at any moment, with a time budget, the same on CPU, GPU and several of them."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import math
 import os
@@ -14,17 +13,23 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..cpu_tuning import available_cpus, bf16_is_fast, tune_malloc
+from ..cpu_tuning import tune_malloc
 from ..errors import BadInputError
 from ..networks import build_network, use_channels_last
 from .deep_supervision import DeeplySupervised, output_weights
+from .early_stopping import has_stopped_gaining
 from .feeding import Feeder
-from .losses import find_loss
+from .losses import class_counts, find_loss
+from .optimisation import WeightAverage, choose_precision, learning_rate, make_optimizer
+from .processes import Processes, ShareOfSamples, share_of_batch
 from .recipe import Recipe
+from .thread_choice import ThreadChooser
+from .training_log import append_to_log, start_log
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
-LOG = "log.jsonl"
+# What decides the meaning of a checkpoint; budget and pace may change between runs.
+_FIXED = ("architecture", "options", "deep_supervision", "optimizer", "batch_size", "seed")
 
 
 def save_atomically(state, path: Path) -> None:
@@ -37,89 +42,28 @@ def save_atomically(state, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def batch_dice(logits: torch.Tensor, target: torch.Tensor) -> float:
-    """Mean Dice of the foreground classes that occur in the target or the result, by arg max; 1 if none does."""
+def overlap_counts(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """By arg max: for each foreground class its voxels in both and in either, (2, classes - 1); then those that are
+    right, and all; float64, one row after the other."""
     result = logits.argmax(dim=1)
-    scores = []
+    both, sizes = [], []
     for label in range(1, logits.shape[1]):
         truth, found = target == label, result == label
-        size = int(truth.sum()) + int(found.sum())
-        if size:
-            scores.append(2 * int((truth & found).sum()) / size)
+        both.append(int((truth & found).sum()))
+        sizes.append(int(truth.sum()) + int(found.sum()))
+    return torch.tensor([*both, *sizes, int((result == target).sum()), target.numel()], dtype=torch.float64)
+
+
+def dice_of(counts: torch.Tensor) -> float:
+    """Mean Dice of the foreground classes that occur, from `overlap_counts`; 1 if none does."""
+    both, sizes = counts[:-2].view(2, -1).tolist()
+    scores = [2 * a / b for a, b in zip(both, sizes) if b]
     return sum(scores) / len(scores) if scores else 1.0
 
 
-def learning_rate(recipe: Recipe, step: int, progress: float) -> float:
-    """Learning rate of a step (from 0), at a progress between 0 and 1."""
-    rate = recipe.learning_rate * min(1.0, (step + 1) / max(1, recipe.warmup_steps))
-    if recipe.schedule == "cosine":
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        rate *= recipe.final_rate + (1 - recipe.final_rate) * fall
-    return rate
-
-
-class _ThreadChooser:
-    """Finds out, again and again, how many CPU threads are fastest just now.
-
-    Where other work shares the cores, two threads that wait for each other can be slower than one alone; which it is
-    changes by the hour. Every `period` steps each count gets a few steps, and the fastest goes on.
-    """
-
-    def __init__(self, period: int = 200, probe: int = 4):
-        most = available_cpus()
-        self._counts = sorted({1, max(1, most // 2), most})
-        self._period, self._probe, self._done, self._times = period, probe, 0, {}
-
-    def before_step(self) -> None:
-        """Set the thread count of the coming step."""
-        place = self._done % self._period
-        if place % self._probe == 0 and place // self._probe < len(self._counts):
-            if place == 0:
-                self._times = {}
-            torch.set_num_threads(self._counts[place // self._probe])
-        elif place == self._probe * len(self._counts):
-            torch.set_num_threads(min(self._times, key=lambda count: min(self._times[count])))
-
-    def after_step(self, seconds: float) -> None:
-        """Note how long the step took."""
-        if self._done % self._period < self._probe * len(self._counts):
-            self._times.setdefault(torch.get_num_threads(), []).append(seconds)
-        self._done += 1
-
-
-def _make_optimizer(recipe: Recipe, network: nn.Module):
-    # Biases and the scales of the normalisation are not shrunk: one-dimensional parameters have nothing to overfit.
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate)
-
-
-def _precision(recipe: Recipe, device: torch.device):
-    if recipe.precision != "auto":
-        return getattr(torch, recipe.precision)
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.bfloat16 if device.type == "cpu" and bf16_is_fast() else torch.float32
-
-
-class _Average:
-    """Exponential running average of the weights; statistics of batch norm are taken over as they are."""
-
-    def __init__(self, network: nn.Module, decay: float):
-        self.decay = decay
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        # Short memory at first, so that the random first weights are soon forgotten.
-        decay = min(self.decay, (step + 1) / (step + 10)) if self.decay else 0.0
-        torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
-        for mine, theirs in zip(self.network.buffers(), network.buffers()):
-            mine.copy_(theirs)
+def batch_dice(logits: torch.Tensor, target: torch.Tensor) -> float:
+    """Mean Dice of the foreground classes that occur in the target or the result, by arg max; 1 if none does."""
+    return dice_of(overlap_counts(logits, target))
 
 
 @dataclass
@@ -137,7 +81,9 @@ class TrainingResult:
     seconds : float
         Time spent over all runs.
     finished : bool
-        False if it was stopped before its last step.
+        False if it was stopped from outside before its end.
+    stopped_early : bool
+        True if it ended because the validation gained nothing any more.
     """
 
     folder: Path
@@ -145,25 +91,7 @@ class TrainingResult:
     steps: int
     seconds: float
     finished: bool
-
-
-def read_log(folder) -> list[dict]:
-    """The entries of a training's log.jsonl; a line cut by a kill is left out."""
-    entries = []
-    path = Path(folder) / LOG
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                entries.append(json.loads(line))
-    return entries
-
-
-def _start_log(folder: Path, step: int) -> None:
-    """Keep only what happened before the step at which a resumed training goes on."""
-    entries = [e for e in read_log(folder) if e.get("step", 0) <= step] if step else []
-    temporary = folder / f".{LOG}.tmp"
-    temporary.write_text("".join(json.dumps(e) + "\n" for e in entries), encoding="utf-8")
-    os.replace(temporary, folder / LOG)
+    stopped_early: bool = False
 
 
 def train(
@@ -179,6 +107,8 @@ def train(
     log_every: int = 20,
     progress=None,
     cancelled=None,
+    epoch_samples: int | None = None,
+    processes: Processes | None = None,
 ) -> TrainingResult:
     """Train a network.
 
@@ -193,12 +123,13 @@ def train(
         Folder for checkpoints and the log; see `TrainingResult`.
     validation : callable or None
         ``validation(network, step) -> dict`` with the averaged weights in eval mode, on the device; the network with
-        the highest ``"dice"`` is kept as best.pt. Without one, best.pt is the last.
+        the highest ``"dice"`` is kept as best.pt, and early stopping looks at ``"accuracy"``. Without one, best.pt is
+        the last.
     resume : bool
         Go on from checkpoint.pt in the folder, if there is one; on the same machine with the same number of threads
         and no time budget the result equals that of a training that was never stopped.
     device : str or torch.device
-        Where to train.
+        Where to train; of several processes, what they say holds.
     workers : int
         Processes that prepare samples (the data set must be picklable); 0 uses a thread of this process.
     threads : int, 'auto' or None
@@ -209,9 +140,14 @@ def train(
     log_every : int
         Steps between two lines in the log; losses and Dice are means over them.
     progress : callable or None
-        Called with each entry of the log, a dict.
+        Called with each entry of the log, a dict; in the first process only.
     cancelled : callable or None
-        Asked at every step; if true, a checkpoint is written and the training returns.
+        Asked at every step; if true (in the first process), a checkpoint is written and the training returns.
+    epoch_samples : int or None
+        Samples of an epoch, for a recipe that counts them; None is the length of the data set.
+    processes : Processes or None
+        Those that train together (see `processes.joined_processes`), each with the same arguments; None is this one
+        alone. The first one writes, the others have to see what it writes to go on with it later.
 
     Returns
     -------
@@ -223,147 +159,291 @@ def train(
         If the folder holds another training, or the recipe does not fit the data.
     """
     tune_malloc()
-    chooser = _ThreadChooser() if threads == "auto" else None
+    chooser = ThreadChooser() if threads == "auto" else None
     if isinstance(threads, int):
         torch.set_num_threads(threads)
-    device = torch.device(device)
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint_path = folder / CHECKPOINT
-    if checkpoint_path.exists() and not resume:
-        raise BadInputError(f"{folder} already holds a training; resume it or choose another folder.")
-
-    torch.manual_seed(recipe.seed)
-    network = build_network(recipe.architecture, **recipe.options)
-    if start is not None:
-        network.load_state_dict(start)
-    use_channels_last(network.to(device))
-    average = _Average(network, recipe.ema_decay)
-    # What is trained may have outputs beside the network's own; what is kept and averaged is the network.
-    trained = DeeplySupervised(network, recipe.deep_supervision).to(device) if recipe.deep_supervision else network
-    optimizer = _make_optimizer(recipe, trained)
-    dtype = _precision(recipe, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    loss_function = find_loss(recipe.loss, **recipe.loss_options)
-    step, seconds_before, best = 0, 0.0, -math.inf
-
-    if checkpoint_path.exists():
-        saved = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
-        # Budget and pace may change between runs; what decides the weights' meaning may not.
-        for entry in ("architecture", "options", "deep_supervision", "optimizer", "batch_size", "seed"):
-            if saved["recipe"].get(entry, 0) != recipe.to_dict()[entry]:
-                raise BadInputError(f"{folder} holds a training with another {entry}; resume it with its own recipe, "
-                                    f"or choose another folder.")
-        network.load_state_dict(saved["network"])
-        if trained is not network:
-            trained.heads.load_state_dict(saved["heads"])
-        average.network.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        scaler.load_state_dict(saved["scaler"])
-        step, seconds_before, best = saved["step"], saved["seconds"], saved["best"]
-    _start_log(folder, step)
-    recipe_text = json.dumps(recipe.to_dict(), indent=2) + "\n"
-    (folder / "recipe.json").write_text(recipe_text, encoding="utf-8")
-
-    began = time.monotonic()
-
-    def seconds() -> float:
-        return seconds_before + time.monotonic() - began
-
-    def progress_now() -> float:
-        by_time = seconds() / 60 / recipe.minutes if recipe.minutes else 0.0
-        return max(step / recipe.steps, by_time)
-
-    def save_checkpoint() -> None:
-        heads = {} if trained is network else trained.heads.state_dict()
-        save_atomically({"recipe": recipe.to_dict(), "network": network.state_dict(), "heads": heads,
-                         "average": average.network.state_dict(), "optimizer": optimizer.state_dict(),
-                         "scaler": scaler.state_dict(), "step": step, "seconds": seconds(), "best": best},
-                        checkpoint_path)
-
-    def save_best(metrics: dict) -> None:
-        save_atomically({"recipe": recipe.to_dict(), "network": average.network.state_dict(), "step": step,
-                         "seconds": seconds(), "metrics": metrics}, folder / BEST)
-
-    def write(entry: dict) -> None:
-        with open(folder / LOG, "a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
-        if progress:
-            progress(entry)
-
-    def validate() -> None:
-        nonlocal best
-        metrics = dict(validation(average.network, step)) if validation else {}
-        score = metrics.get("dice", step)
-        if score > best:
-            best = score
-            save_best(metrics)
-        if validation:
-            write({"step": step, "validation": metrics, "seconds": round(seconds(), 1)})
-
-    losses, scores, last_save, waited = [], [], time.monotonic(), 0.0
-    validated, whole = -1, True
-    finished = progress_now() >= 1
-    with Feeder(dataset, step * recipe.batch_size, recipe.steps * recipe.batch_size, workers) as feeder:
+    processes = processes or Processes(device)
+    share = share_of_batch(recipe.batch_size, recipe.accumulate, processes.count)
+    if epoch_samples is None and hasattr(dataset, "__len__"):
+        epoch_samples = len(dataset)
+    run = _Training(recipe, Path(out_dir), validation, processes, start, epoch_samples, progress)
+    run.open(resume)
+    run.look(cancelled)
+    if processes.count > 1:
+        dataset = ShareOfSamples(dataset, recipe.batch_size, processes.rank, processes.count)
+    with Feeder(dataset, run.step * share, run.total_steps * share, workers) as feeder:
         try:
-            while not finished and not (cancelled and cancelled()):
-                now = progress_now()
-                rate = learning_rate(recipe, step, now)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                trained.train()
-                if now >= 1 - recipe.freeze_norm:
-                    for layer in network.modules():
-                        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                            layer.eval()
-                wait_began = time.monotonic()
-                images, targets = feeder.next_batch(recipe.batch_size)
-                step_began = time.monotonic()
-                waited += step_began - wait_began
-                if chooser:
-                    chooser.before_step()
-                images = images.to(device, memory_format=torch.channels_last_3d)
-                targets = targets.to(device)
-                # Dropout of a step depends on the step alone, so that a resumed training draws the same.
-                torch.manual_seed(recipe.seed * 1_000_003 + step)
-                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    outputs = trained(images)
-                outputs = outputs if isinstance(outputs, list) else [outputs]
-                parts = [loss_function(o, targets) * w for o, w in zip(outputs, output_weights(len(outputs)))]
-                loss = sum(parts)
-                optimizer.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()
-                scaler.unscale_(optimizer)
-                norm = nn.utils.clip_grad_norm_(trained.parameters(), recipe.clip_norm or math.inf)
-                whole = False
-                # One broken sample must not ruin the weights: a step without a finite gradient is left out.
-                if bool(torch.isfinite(norm)) or scaler.is_enabled():
-                    scaler.step(optimizer)
-                scaler.update()
-                average.update(network, step)
-                step += 1
-                whole = True
-                losses.append(float(loss.detach()))
-                if chooser:
-                    chooser.after_step(time.monotonic() - step_began)
-                scores.append(batch_dice(outputs[0].detach(), targets))
-                finished = progress_now() >= 1
-                if step % log_every == 0 or finished:
-                    write({"step": step, "loss": round(sum(losses) / len(losses), 6),
-                           "dice": round(sum(scores) / len(scores), 6), "rate": float(f"{rate:.4g}"),
-                           "gradient_norm": float(f"{float(norm):.4g}"), "threads": torch.get_num_threads(),
-                           "waited": round(waited, 1), "seconds": round(seconds(), 1)})
-                    losses, scores, waited = [], [], 0.0
-                if step % recipe.validate_every == 0 or finished:
-                    validate()
-                    validated = step
-                if time.monotonic() - last_save > recipe.checkpoint_minutes * 60:
-                    save_checkpoint()
-                    last_save = time.monotonic()
+            run.validate_if_due()
+            while not (run.finished or run.asked_to_stop):
+                run.train_step(run.wait_for(feeder, share), chooser)
+                run.look(cancelled)
+                if run.step % log_every == 0 or run.finished:
+                    run.write_losses()
+                run.validate_if_due()
+                run.save_now_and_then()
         finally:
             # Also on Ctrl+C or a failing sample, unless it came in the middle of changing the weights.
-            if whole:
-                save_checkpoint()
-    if finished and validated != step and not (folder / BEST).exists():
-        validate()
-    return TrainingResult(folder, average.network.cpu(), step, seconds(), finished)
+            if run.whole:
+                run.save_checkpoint()
+    return TrainingResult(run.folder, run.average.network.cpu(), run.step, run.seconds(), run.finished,
+                          run.stopped_early)
+
+
+class _Training:
+    """The state of a training, and the steps that change it."""
+
+    def __init__(self, recipe, folder, validation, processes, start, epoch_samples, progress):
+        self.recipe, self.folder, self.validation, self.processes = recipe, folder, validation, processes
+        self.device, self.progress = processes.device, progress
+        self.epoch_samples = epoch_samples
+        self._check_epochs()
+        torch.manual_seed(recipe.seed)
+        self.network = build_network(recipe.architecture, **recipe.options)
+        if start is not None:
+            self.network.load_state_dict(start)
+        use_channels_last(self.network.to(self.device))
+        self.average = WeightAverage(self.network, recipe.ema_decay)
+        # What is trained may have outputs beside the network's own; what is kept and averaged is the network.
+        self.trained, self.heads = self.network, None
+        if recipe.deep_supervision:
+            self.trained = DeeplySupervised(self.network, recipe.deep_supervision).to(self.device)
+            self.heads = self.trained.heads
+        self.optimizer = make_optimizer(recipe, self.trained)
+        self.dtype = choose_precision(recipe, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.loss_function = find_loss(recipe.loss, **recipe.loss_options)
+        self.step, self.seconds_before, self.best = 0, 0.0, -math.inf
+        self.accuracies: list[float] = []
+        self.validated, self.whole = 0, True
+        self.classes = recipe.options.get("classes", 2)
+        self.losses, self.scores, self.waited = [], [], 0.0
+        self.began = self.last_save = time.monotonic()
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether epochs, and not steps, are the measure."""
+        return self.recipe.epochs is not None or self.recipe.patience is not None
+
+    def _check_epochs(self) -> None:
+        if self.counts_epochs and not self.epoch_samples:
+            raise BadInputError("The recipe counts epochs, but how many samples make one is not known of this data.")
+        if self.recipe.patience is not None and self.validation is None:
+            raise BadInputError("The recipe stops where the validation gains nothing, but there is no validation.")
+
+    # How far it is.
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        if self.recipe.epochs is None:
+            return self.recipe.steps
+        return math.ceil(self.recipe.epochs * self.epoch_samples / self.recipe.batch_size)
+
+    def epochs_done(self, step: int) -> int:
+        """Whole passes over the data after so many steps."""
+        return step * self.recipe.batch_size // self.epoch_samples
+
+    def seconds(self) -> float:
+        """Time spent over all runs."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def progress_now(self) -> float:
+        """Between 0 and 1, by steps or by time."""
+        by_time = self.seconds() / 60 / self.recipe.minutes if self.recipe.minutes else 0.0
+        return max(self.step / self.total_steps, by_time)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the validation gains nothing any more."""
+        recipe = self.recipe
+        return recipe.patience is not None and has_stopped_gaining(
+            self.accuracies, recipe.patience, recipe.minimum_epochs, recipe.minimum_gain
+        )
+
+    def look(self, cancelled) -> None:
+        """See how far it is and whether to stop; clocks differ, so the first process decides for all."""
+        asked = bool(cancelled and cancelled())
+        self.now, self.asked_to_stop = self.processes.from_first((self.progress_now(), asked))
+        self.finished = self.now >= 1 or self.stopped_early
+
+    # Files.
+
+    def open(self, resume: bool) -> None:
+        """Make the folder, or go on from its checkpoint."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / CHECKPOINT
+        there = self.processes.from_first(path.exists())
+        if there and not resume:
+            raise BadInputError(f"{self.folder} already holds a training; resume it or choose another folder.")
+        if there:
+            self._load(path)
+        self.parallel = self.processes.wrap(self.trained)
+        if self.processes.first:
+            start_log(self.folder, self.step)
+            recipe_text = json.dumps(self.recipe.to_dict(), indent=2) + "\n"
+            (self.folder / "recipe.json").write_text(recipe_text, encoding="utf-8")
+
+    def _load(self, path: Path) -> None:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        entries = self.recipe.to_dict()
+        for name in _FIXED:
+            if saved["recipe"].get(name, 0) != entries[name]:
+                raise BadInputError(f"{self.folder} holds a training with another {name}; resume it with its own "
+                                    f"recipe, or choose another folder.")
+        self.network.load_state_dict(saved["network"])
+        if self.heads is not None:
+            self.heads.load_state_dict(saved["heads"])
+        self.average.network.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        self.step, self.seconds_before, self.best = saved["step"], saved["seconds"], saved["best"]
+        self.accuracies = list(saved.get("accuracies", ()))
+        self.validated = saved.get("validated", self.step)
+
+    def save_checkpoint(self) -> None:
+        """All that is needed to go on."""
+        if not self.processes.first:
+            return
+        state = {
+            "recipe": self.recipe.to_dict(),
+            "network": self.network.state_dict(),
+            "heads": {} if self.heads is None else self.heads.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds(),
+            "best": self.best,
+            "accuracies": self.accuracies,
+            "validated": self.validated,
+        }
+        save_atomically(state, self.folder / CHECKPOINT)
+
+    def save_now_and_then(self) -> None:
+        """A checkpoint, if the last one is old."""
+        if time.monotonic() - self.last_save > self.recipe.checkpoint_minutes * 60:
+            self.save_checkpoint()
+            self.last_save = time.monotonic()
+
+    def _save_best(self, metrics: dict) -> None:
+        save_atomically({"recipe": self.recipe.to_dict(), "network": self.average.network.state_dict(),
+                         "step": self.step, "seconds": self.seconds(), "metrics": metrics}, self.folder / BEST)
+
+    def _write(self, entry: dict) -> None:
+        if not self.processes.first:
+            return
+        if self.epoch_samples:
+            epoch = round(self.step * self.recipe.batch_size / self.epoch_samples, 4)
+            entry = {"step": entry["step"], "epoch": epoch, **entry}
+        append_to_log(self.folder, entry)
+        if self.progress:
+            self.progress(entry)
+
+    # A step.
+
+    def wait_for(self, feeder: Feeder, share: int):
+        """The samples of a step, a batch for each pass; takes note of how long they took."""
+        began, passes = time.monotonic(), self.recipe.accumulate
+        batches = [feeder.next_batch(share // passes) for _ in range(passes)]
+        self.waited += time.monotonic() - began
+        return batches
+
+    def train_step(self, batches, chooser=None) -> None:
+        """One step on a list of batches, one for each pass.
+
+        Parameters
+        ----------
+        batches : list of (images, targets)
+            Equally large.
+        chooser : ThreadChooser or None
+            Is told how long it took.
+        """
+        recipe, began = self.recipe, time.monotonic()
+        if chooser:
+            chooser.before_step()
+        self.rate = learning_rate(recipe, self.step, self.now)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.trained.train()
+        if self.now >= 1 - recipe.freeze_norm:
+            for layer in self.trained.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+        # Dropout of a step depends on the step alone, so that a resumed training draws the same.
+        torch.manual_seed(recipe.seed * 1_000_003 + self.step + self.processes.rank * 7_777_777)
+        counts = self.processes.sum(sum(class_counts(targets, self.classes) for _, targets in batches))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, scores = 0.0, 0
+        for number, (images, targets) in enumerate(batches, start=1):
+            last = number == len(batches)
+            with contextlib.nullcontext() if last else self.processes.without_exchange(self.parallel):
+                part, seen = self._pass(images, targets, counts, 1 / len(batches))
+            loss, scores = loss + part, scores + seen
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), recipe.clip_norm or math.inf)
+        self.whole = False
+        # One broken sample must not ruin the weights: a step without a finite gradient is left out.
+        if bool(torch.isfinite(norm)) or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.average.update(self.network, self.step)
+        self.step += 1
+        self.whole = True
+        self.gradient_norm = float(norm)
+        if chooser:
+            chooser.after_step(time.monotonic() - began)
+        total = self.processes.sum(torch.cat([torch.tensor([loss], dtype=torch.float64), scores]))
+        self.losses.append(float(total[0]) / self.processes.count)
+        self.scores.append((dice_of(total[1:]), float(total[-2] / total[-1])))
+
+    def _pass(self, images, targets, counts, share: float):
+        """Add the gradient of a batch, a share of the step's; returns the share of the loss, and `overlap_counts`."""
+        images = images.to(self.device, memory_format=torch.channels_last_3d)
+        targets = targets.to(self.device)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            outputs = self.parallel(images)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        counts = counts.to(self.device)
+        parts = [self.loss_function(o, targets, counts) * w for o, w in zip(outputs, output_weights(len(outputs)))]
+        loss = sum(parts) * share
+        self.scaler.scale(loss).backward()
+        return float(loss.detach()), overlap_counts(outputs[0].detach(), targets)
+
+    def write_losses(self) -> None:
+        """A line of the log: means over the steps since the last one."""
+        count = len(self.losses)
+        dice, accuracy = (sum(values) / count for values in zip(*self.scores))
+        entry = {"step": self.step, "loss": round(sum(self.losses) / count, 6), "dice": round(dice, 6),
+                 "accuracy": round(accuracy, 6), "rate": float(f"{self.rate:.4g}"),
+                 "gradient_norm": float(f"{self.gradient_norm:.4g}"), "threads": torch.get_num_threads(),
+                 "waited": round(self.waited, 1), "seconds": round(self.seconds(), 1)}
+        self._write(entry)
+        self.losses, self.scores, self.waited = [], [], 0.0
+
+    # Validation.
+
+    def validate_if_due(self) -> None:
+        """Validate, unless it was done at this step or is not due."""
+        if self.step in (0, self.validated):
+            return
+        if self.finished or (
+            self.epochs_done(self.step) > self.epochs_done(self.step - 1)
+            if self.counts_epochs
+            else self.step % self.recipe.validate_every == 0
+        ):
+            self._validate()
+            self.finished = self.finished or self.stopped_early
+
+    def _validate(self) -> None:
+        metrics = None
+        if self.validation and self.processes.first:
+            metrics = dict(self.validation(self.average.network, self.step))
+        metrics = self.processes.from_first(metrics) or {}
+        score = metrics.get("dice", self.step)
+        if self.processes.first and score > self.best:
+            self._save_best(metrics)
+        if self.validation:
+            self._write({"step": self.step, "validation": metrics, "seconds": round(self.seconds(), 1)})
+        # All at once: stopped before this line, a training that goes on validates once more.
+        gained = [metrics["accuracy"]] if self.recipe.patience is not None else []
+        self.accuracies, self.best, self.validated = self.accuracies + gained, max(score, self.best), self.step
