@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mrml_scenes import headless, make_volume_node, rotation, scene, slicer  # noqa: F401
+from mrml_scenes import headless, make_transform, make_volume_node, rotation, scene, slicer  # noqa: F401
 from ProximalFemurSegLib.evaluation.distance_map import distance_map
 from ProximalFemurSegLib.evaluation.vtp import write_vtp
 from ProximalFemurSegLib.mrml.distance_model import create_distance_model
@@ -47,11 +47,16 @@ def test_one_scale_for_all_maps_and_a_limit_of_ones_own(scene, surface):  # noqa
     assert second.GetDisplayNode().GetScalarRange() == (-4.0, 4.0)
 
 
-def test_parent_transform_is_taken_over(scene, surface):  # noqa: F811
-    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+def test_model_stays_with_what_was_measured(scene, surface):  # noqa: F811
+    """Under the same transform it lies where the distances were measured, and is moved with the volume."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation((1, 0, 2), 40), (5, -7, 11)
+    transform = make_transform(scene, pose)
     volume = make_volume_node(scene)
     volume.SetAndObserveTransformNodeID(transform.GetID())
-    assert create_distance_model(scene, surface, "map", beside=volume).GetTransformNodeID() == transform.GetID()
+    node = create_distance_model(scene, surface, "map", beside=volume)
+    assert node.GetTransformNodeID() == transform.GetID()
+    assert points_of(node) @ pose[:3, :3].T + pose[:3, 3] == pytest.approx(surface.points)
 
 
 def test_slicer_reads_the_file_in_place(scene, surface, tmp_path):  # noqa: F811

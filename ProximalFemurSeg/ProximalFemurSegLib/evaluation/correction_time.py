@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..volume import Grid
-from .overlap import count_confusion
+from .overlap import Confusion, count_confusion
 from .statistics import Summary, bootstrap_interval, signed_rank_p, summarise
 from .surface import surface_distances
 
@@ -26,7 +26,7 @@ CORRECTION, MANUAL = "correction", "manual"
 TASKS = (CORRECTION, MANUAL)
 _FORMAT = "proximal-femur-correction-time"
 _VERSION = 1
-_IDLE_LIMIT_S = 30.0
+IDLE_LIMIT_S = 30.0
 
 
 @dataclass
@@ -50,7 +50,7 @@ class ActivityClock:
     (35.0, 275.0)
     """
 
-    idle_limit_s: float = _IDLE_LIMIT_S
+    idle_limit_s: float = IDLE_LIMIT_S
     active_s: float = 0.0
     idle_s: float = 0.0
     _last: float | None = field(default=None, repr=False)
@@ -161,9 +161,9 @@ def describe_correction(
     reader: str,
     started: datetime,
     clock: ActivityClock,
-    finished: np.ndarray,
+    finished: np.ndarray | Sequence[np.ndarray],
     grid: Grid,
-    draft: np.ndarray | None = None,
+    draft: np.ndarray | Sequence[np.ndarray] | None = None,
     network: str = "",
 ) -> CorrectionRecord:
     """The record of a case that is finished.
@@ -176,18 +176,20 @@ def describe_correction(
         When; a time without an offset is taken for this computer's.
     clock : ActivityClock
         That ran meanwhile.
-    finished : numpy.ndarray
-        (K, J, I) bool, the mask as it is now.
+    finished : numpy.ndarray or sequence of numpy.ndarray
+        (K, J, I) bool, the mask as it is now; or one mask a structure. A voxel that went from one structure to another
+        was removed from the one and added to the other; DSC and ASD are of the counts and surfaces of all together.
     grid : Grid
         Of the masks.
-    draft : numpy.ndarray, optional
-        (K, J, I) bool, the mask that work started from; None for a segmentation from nothing.
+    draft : numpy.ndarray or sequence of numpy.ndarray, optional
+        The same before, in the same order; None for a segmentation from nothing.
     network : str
         What made the draft.
     """
-    before = np.zeros(grid.shape, bool) if draft is None else np.asarray(draft, bool)
-    changes = count_confusion(before, finished)
-    asd = math.nan if draft is None else surface_distances(before, np.asarray(finished, bool), grid).asd
+    after = _several(finished)
+    before = [np.zeros(grid.shape, bool)] * len(after) if draft is None else _several(draft)
+    changes = sum(map(count_confusion, before, after), Confusion(0, 0, 0, 0))
+    asd = math.nan if draft is None else _pooled_asd(before, after, grid)
     return CorrectionRecord(
         subject=subject,
         reader=reader,
@@ -202,6 +204,18 @@ def describe_correction(
         asd_mm=None if math.isnan(asd) else asd,
         network=network,
     )
+
+
+def _several(masks) -> list[np.ndarray]:
+    masks = [masks] if getattr(masks, "ndim", 0) == 3 else masks
+    return [np.asarray(mask, bool) for mask in masks]
+
+
+def _pooled_asd(before, after, grid: Grid) -> float:
+    """One mean over the surfaces of all structures that both have; NaN if there is none."""
+    found = [surface_distances(*pair, grid) for pair in zip(before, after)]
+    distances = [d for one in found for d in (one.result_to_reference, one.reference_to_result) if len(d)]
+    return float(np.concatenate(distances).mean()) if distances else math.nan
 
 
 def write_record(record: CorrectionRecord, path) -> None:

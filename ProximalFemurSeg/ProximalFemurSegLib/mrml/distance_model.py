@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..evaluation.distance_map import ARRAY_NAME, DistanceMap, color_limit
+from .matrices import matrix_to_world
 
 # Values from 0 to 1 and their colours; the scale is stretched to the distances. The same two scales as in pictures.
 _UNSIGNED = ("Surface distance", ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)))
@@ -12,7 +13,9 @@ _SIGNED = ("Signed surface distance", ((59, 76, 192), (141, 176, 254), (221, 221
 _STEPS = 256
 
 
-def create_distance_model(scene, surface: DistanceMap, name: str, limit_mm: float | None = None, beside=None):
+def create_distance_model(
+    scene, surface: DistanceMap, name: str, limit_mm: float | None = None, beside=None, legend: bool = True
+):
     """Add a distance map to the scene.
 
     Parameters
@@ -20,21 +23,29 @@ def create_distance_model(scene, surface: DistanceMap, name: str, limit_mm: floa
     scene : vtkMRMLScene
         Where to add it.
     surface : DistanceMap
-        In RAS mm.
+        In RAS mm of the scene's world.
     name : str
         Of the node; made unique.
     limit_mm : float, optional
         Where the colours end; default a round number that all but the farthest percent lies within.
     beside : vtkMRMLTransformableNode, optional
-        What was measured: its parent transform is taken over.
+        What was measured: its parent transform is taken over, so that the model stays with it when it is moved.
+    legend : bool
+        Show a colour legend, where the scene knows them.
 
     Returns
     -------
     vtkMRMLModelNode
-        With the point array ``SurfaceDistance`` in mm, which it shows, and a colour legend where the scene knows them.
+        With the point array ``SurfaceDistance`` in mm, which it shows.
+
+    Raises
+    ------
+    BadInputError
+        If the parent transform bends space.
     """
+    to_local = None if beside is None else np.linalg.inv(matrix_to_world(beside))
     node = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))
-    node.SetAndObservePolyData(poly_data(surface))
+    node.SetAndObservePolyData(poly_data(surface, to_local))
     if beside is not None:
         node.SetAndObserveTransformNodeID(beside.GetTransformNodeID())
     node.CreateDefaultDisplayNodes()
@@ -45,17 +56,27 @@ def create_distance_model(scene, surface: DistanceMap, name: str, limit_mm: floa
     display.SetScalarRange(-limit if surface.signed else 0.0, limit)
     display.SetAndObserveColorNodeID(_color_node(scene, *(_SIGNED if surface.signed else _UNSIGNED)).GetID())
     display.SetScalarVisibility(True)
-    _add_legend(scene, display)
+    if legend:
+        _add_legend(display, surface.signed)
     return node
 
 
-def poly_data(surface: DistanceMap):
-    """The map as vtkPolyData with the point array ``SurfaceDistance``."""
+def remove_distance_model(scene, node) -> None:
+    """Take a model out of the scene, with its display and its legend, which would stay behind."""
+    displays = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    for display in filter(None, displays):
+        scene.RemoveNode(display)
+    scene.RemoveNode(node)
+
+
+def poly_data(surface: DistanceMap, matrix=None):
+    """The map as vtkPolyData with the point array ``SurfaceDistance``; its points go through the (4, 4) matrix."""
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 
+    places = surface.points if matrix is None else surface.points @ matrix[:3, :3].T + matrix[:3, 3]
     points = vtk.vtkPoints()
-    points.SetData(numpy_to_vtk(np.ascontiguousarray(surface.points, dtype=np.float64), deep=True))
+    points.SetData(numpy_to_vtk(np.ascontiguousarray(places, dtype=np.float64), deep=True))
     cells = vtk.vtkCellArray()
     offsets = np.arange(len(surface.triangles) + 1, dtype=np.int64) * 3
     cells.SetData(
@@ -86,12 +107,12 @@ def _color_node(scene, name: str, colors):
     return node
 
 
-def _add_legend(scene, display) -> None:
+def _add_legend(display, signed: bool) -> None:
     import slicer
 
     if not hasattr(slicer, "vtkSlicerColorLogic"):
         return
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
     if legend is not None:
-        legend.SetTitleText("distance (mm)")
+        legend.SetTitleText("distance (mm), + outside" if signed else "distance (mm)")
         legend.SetLabelFormat("%.1f")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import slicer
@@ -184,19 +185,55 @@ def masks_from_segmentation(node, volume_node) -> dict[str, Volume]:
     BadInputError
         If a non-linear transform lies between the two.
     """
-    grid = grid_from_node(volume_node)
+    world = grid_from_node(volume_node)
+    local = Grid(world.shape, local_affine(volume_node))
+    masks = masks_on_grid(node, local, _matrix_between(node, volume_node))
+    return {name: replace(mask, grid=world) for name, mask in masks.items()}
+
+
+def masks_on_grid(node, grid: Grid, to_grid=None) -> dict[str, Volume]:
+    """The segments' masks on any grid.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+        Any segmentation.
+    grid : Grid
+        Where to sample; beyond the segmentation there is no bone.
+    to_grid : numpy.ndarray, optional
+        (4, 4), from the segmentation's own RAS mm, its parent transforms left out, to those of the grid; the identity
+        if left out.
+
+    Returns
+    -------
+    dict of str to Volume
+        As of :func:`masks_from_segmentation`; ``metadata["resampled"]`` says whether the segment lay on other voxels.
+    """
     segmentation = node.GetSegmentation()
-    to_volume = _matrix_between(node, volume_node)
-    shape = grid.shape
+    to_grid = np.eye(4) if to_grid is None else to_grid
     masks = {}
     for segment_id in segmentation.GetSegmentIDs():
-        array = np.zeros(shape, dtype=bool)
+        array, resampled = np.zeros(grid.shape, dtype=bool), False
         found = _segment_image(node, segment_id)
         if found is not None:
-            image, value = found
-            _sample(image, value, to_volume, volume_node, array)
-        masks[segment_id] = Volume(array, grid, name=segmentation.GetSegment(segment_id).GetName())
+            resampled = _sample(*found, to_grid, grid, array)
+        name = segmentation.GetSegment(segment_id).GetName()
+        masks[segment_id] = Volume(array, grid, name=name, metadata={"resampled": resampled})
     return masks
+
+
+def reference_grid(node) -> Grid:
+    """The grid that a segmentation was drawn on, in its own RAS mm: its parent transforms are left out.
+
+    Raises
+    ------
+    BadInputError
+        If it has no reference geometry.
+    """
+    geometry = _reference_geometry(node)
+    affine, first = _image_affine(geometry), geometry.GetExtent()[::2]
+    affine[:3, 3] += affine[:3, :3] @ first
+    return Grid(tuple(reversed(geometry.GetDimensions())), affine)
 
 
 def fingerprint(node) -> str:
@@ -303,7 +340,7 @@ def _oriented_image(node, labels, extent):
     image = slicer.vtkOrientedImageData()
     image.SetExtent(*extent)
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    image.SetImageToWorldMatrix(matrix_from_numpy(_reference_affine(node)))
+    image.SetImageToWorldMatrix(matrix_from_numpy(_image_affine(_reference_geometry(node))))
     np.copyto(_image_array(image), labels, casting="unsafe")
     return image
 
@@ -313,8 +350,7 @@ def _image_array(image) -> np.ndarray:
     return numpy_support.vtk_to_numpy(scalars).reshape(tuple(reversed(image.GetDimensions())))
 
 
-def _reference_affine(node) -> np.ndarray:
-    """(4, 4) IJK to RAS of the reference geometry, in the segmentation's own coordinates."""
+def _reference_geometry(node):
     parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
     geometry = slicer.vtkOrientedImageData()
     text = node.GetSegmentation().GetConversionParameter(parameter)
@@ -323,7 +359,7 @@ def _reference_affine(node) -> np.ndarray:
             f"The segmentation '{node.GetName()}' has no reference geometry; "
             "choose its source volume in Segment Editor."
         )
-    return _image_affine(geometry)
+    return geometry
 
 
 def _image_affine(image) -> np.ndarray:
@@ -359,29 +395,40 @@ def _matrix_between(node, volume_node) -> np.ndarray:
     return numpy_from_matrix(matrix)
 
 
-def _sample(image, value, to_volume, volume_node, out) -> None:
-    """Write the mask of ``image == value`` into ``out``, which lies on the volume node's grid."""
-    segment_to_volume = np.linalg.inv(local_affine(volume_node)) @ to_volume @ _image_affine(image)
+def _sample(image, value, to_grid, grid: Grid, out) -> bool:
+    """Write the mask of ``image == value`` into ``out``, which lies on the grid; True if the voxels are others."""
+    segment_to_grid = np.linalg.inv(grid.affine) @ to_grid @ _image_affine(image)
     extent = image.GetExtent()
-    offset = segment_to_volume[:3, 3] + segment_to_volume[:3, :3] @ np.array(extent[::2], dtype=float)
-    same_lattice = np.allclose(segment_to_volume[:3, :3], np.eye(3), atol=1e-4) and np.allclose(
+    offset = segment_to_grid[:3, 3] + segment_to_grid[:3, :3] @ np.array(extent[::2], dtype=float)
+    same_lattice = np.allclose(segment_to_grid[:3, :3], np.eye(3), atol=1e-4) and np.allclose(
         offset, np.round(offset), atol=1e-2
     )
     if same_lattice:
         source = _image_array(image) == value
         _paste(source, np.round(offset).astype(int)[::-1], out)
-        return
+        return False
     reference = slicer.vtkOrientedImageData()
     reference.SetExtent(0, out.shape[2] - 1, 0, out.shape[1] - 1, 0, out.shape[0] - 1)
-    reference.SetImageToWorldMatrix(matrix_from_numpy(local_affine(volume_node)))
+    reference.SetImageToWorldMatrix(matrix_from_numpy(grid.affine))
     moved = slicer.vtkOrientedImageData()
     moved.ShallowCopy(image)
-    moved.SetImageToWorldMatrix(matrix_from_numpy(to_volume @ _image_affine(image)))
+    moved.SetImageToWorldMatrix(matrix_from_numpy(to_grid @ _image_affine(image)))
     resampled = slicer.vtkOrientedImageData()
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
         moved, reference, resampled, False, False
     )
     np.equal(_image_array(resampled), value, out=out)
+    return not _meet(segment_to_grid)
+
+
+def _meet(segment_to_grid) -> bool:
+    """True if voxel centres fall on voxel centres, in whatever order the axes are."""
+    whole = np.round(segment_to_grid)
+    return bool(
+        np.allclose(segment_to_grid[:3, :3], whole[:3, :3], atol=1e-4)
+        and np.allclose(segment_to_grid[:3, 3], whole[:3, 3], atol=1e-2)
+        and abs(round(np.linalg.det(whole[:3, :3]))) == 1
+    )
 
 
 def _paste(source, start, out) -> None:

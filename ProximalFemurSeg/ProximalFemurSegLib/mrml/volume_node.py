@@ -9,7 +9,7 @@ from vtk.util import numpy_support
 
 from ..errors import BadInputError
 from ..volume import Grid, Volume
-from .matrices import matrix_from_numpy, numpy_from_matrix
+from .matrices import matrix_from_numpy, matrix_to_world, numpy_from_matrix
 
 _AXIS_TOLERANCE = 1e-3
 """How far from 90 degrees two voxel axes may be, as the cosine between them: DICOM's own rounding stays below it."""
@@ -64,17 +64,7 @@ def world_affine(node) -> np.ndarray:
         If a parent transform bends space, or shears the voxels: then no grid of straight, perpendicular axes
         describes where they lie.
     """
-    affine = local_affine(node)
-    parent = node.GetParentTransformNode()
-    if parent is not None:
-        if not parent.IsTransformToWorldLinear():
-            raise BadInputError(
-                f"The volume {_name(node)} is under the non-linear transform '{parent.GetName()}'; "
-                "harden that transform or take the volume out of it."
-            )
-        to_world = vtk.vtkMatrix4x4()
-        parent.GetMatrixTransformToWorld(to_world)
-        affine = numpy_from_matrix(to_world) @ affine
+    affine = matrix_to_world(node) @ local_affine(node)
     _check_axes(affine, node)
     return affine
 

@@ -1,0 +1,197 @@
+"""One case in the scene: a result against its reference, as a table of metrics and as surfaces coloured by distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import BadInputError
+from ..evaluation import evaluate_masks
+from ..evaluation.distance_map import color_limit, distance_map
+from ..evaluation.surface import VOXELS
+from .adapter import Adapter
+from .compared_parts import Pair, pair_masks, suggest_pairs
+from .distance_model import create_distance_model, remove_distance_model
+from .hierarchy import place_beside
+from .table_node import Column, create_table_node, write_table
+
+RESULT, REFERENCE, MODEL = "ComparedResult", "ComparedReference", "DistanceModel"
+"""Roles in which the table of a comparison refers to the nodes that belong to it; they are saved with the scene."""
+
+COLUMNS = (
+    Column("structure", "", "Structure"),
+    Column("dice", "", "DSC"),
+    Column("precision", "", "Precision"),
+    Column("recall", "", "Recall"),
+    Column("specificity", "", "Specificity"),
+    Column("asd_mm", "mm", "ASD (mm)"),
+    Column("msd_mm", "mm", "MSD (mm)"),
+    Column("hd95_mm", "mm", "HD95 (mm)"),
+    Column("rms_mm", "mm", "RMS distance (mm)"),
+    Column("surface_dice", "", "Surface DSC"),
+    Column("surface_dice_tolerance_mm", "mm", "Tolerance (mm)"),
+    Column("volume_mm3", "mm3", "Volume (mm3)"),
+    Column("reference_volume_mm3", "mm3", "Reference volume (mm3)"),
+    Column("relative_volume_error_percent", "%", "Volume error (%)"),
+    Column("surface_definition", "", "Surface"),
+    Column("result_touches", "", "Cut off at"),
+    Column("interpolated", "", "From another grid"),
+)
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """How two nodes are compared.
+
+    Parameters
+    ----------
+    surface : {'voxels', 'mesh'}
+        What surface distances are measured between.
+    tolerance_mm : float
+        Of the surface Dice.
+    models : bool
+        Make surfaces coloured by distance.
+    signed : bool
+        Their distances are negative where the result lies within the reference.
+    smooth : bool
+        Draw them smooth; the distances stay those of the masks.
+    limit_mm : float or None
+        Where their colours end; None for a round number that fits all of them.
+    interpolate : bool
+        Bring a result on other voxels onto those of the reference; else it is refused.
+    """
+
+    surface: str = VOXELS
+    tolerance_mm: float = 1.0
+    models: bool = True
+    signed: bool = False
+    smooth: bool = True
+    limit_mm: float | None = None
+    interpolate: bool = True
+
+
+@dataclass
+class Comparison:
+    """What a comparison gave.
+
+    Attributes
+    ----------
+    values : list of dict
+        For each pair of structures its ``structure`` and everything of ``evaluation.evaluate_masks``; what is not
+        defined, as a distance to an empty mask, is None.
+    table : vtkMRMLTableNode
+        The same, one row a structure.
+    models : list of vtkMRMLModelNode or None
+        For each pair the result's surface with its distance to the reference; None where a mask is empty.
+    """
+
+    values: list[dict[str, Any]] = field(default_factory=list)
+    table: Any = None
+    models: list[Any] = field(default_factory=list)
+
+
+def compare_nodes(
+    adapter: Adapter,
+    result_node,
+    reference_node,
+    pairs: Sequence[Pair] | None = None,
+    options: ComparisonOptions = ComparisonOptions(),  # noqa: B008 - frozen
+) -> Comparison:
+    """Compare a result with its reference and put what came of it into the scene.
+
+    A second comparison of the same two nodes replaces the table and the models of the first.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The scene.
+    result_node, reference_node : vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode
+        Under any linear transforms.
+    pairs : sequence of Pair, optional
+        Which structures; default `suggest_pairs`.
+    options : ComparisonOptions
+        How.
+
+    Raises
+    ------
+    BadInputError
+        If the nodes cannot be compared; the scene is then as it was.
+    """
+    pairs = suggest_pairs(result_node, reference_node) if pairs is None else list(pairs)
+    comparison, surfaces = Comparison(), []
+    for pair, (result, reference) in zip(pairs, pair_masks(result_node, reference_node, pairs)):
+        resampled = result.metadata.get("resampled", False)
+        if resampled and not options.interpolate:
+            raise BadInputError(
+                f"'{result.name}' was drawn on other voxels than '{reference.name}': resample one onto the other first."
+            )
+        values = evaluate_masks(
+            result,
+            reference,
+            interpolate=options.interpolate,
+            surface=options.surface,
+            tolerance_mm=options.tolerance_mm,
+        )
+        values["interpolated"] |= resampled
+        comparison.values.append({"structure": pair.name, **values})
+        defined = options.models and result.array.any() and reference.array.any()
+        surfaces.append(
+            distance_map(result, reference, options.signed, options.smooth, options.interpolate) if defined else None
+        )
+    comparison.table = _write_values(adapter.scene, comparison.values, result_node, reference_node)
+    comparison.models = _write_models(adapter.scene, comparison.table, surfaces, pairs, result_node, options)
+    place_beside(result_node, comparison.table, *comparison.models)
+    return comparison
+
+
+def find_comparison(scene, result_node, reference_node):
+    """The table of an earlier comparison of these nodes, or None."""
+    tables = scene.GetNodesByClass("vtkMRMLTableNode")
+    tables.UnRegister(None)
+    for number in range(tables.GetNumberOfItems()):
+        table = tables.GetItemAsObject(number)
+        if table.GetNodeReference(RESULT) is result_node and table.GetNodeReference(REFERENCE) is reference_node:
+            return table
+    return None
+
+
+def distance_models(table) -> list:
+    """The models that belong to a comparison's table."""
+    found = [table.GetNthNodeReference(MODEL, n) for n in range(table.GetNumberOfNodeReferences(MODEL))]
+    return [node for node in found if node is not None]
+
+
+def _write_values(scene, values, result_node, reference_node):
+    table = find_comparison(scene, result_node, reference_node)
+    if table is None:
+        table = create_table_node(scene, f"{result_node.GetName()} against {reference_node.GetName()}")
+        table.SetNodeReferenceID(RESULT, result_node.GetID())
+        table.SetNodeReferenceID(REFERENCE, reference_node.GetID())
+    write_table(table, COLUMNS, [[_cell(entry[column.key]) for column in COLUMNS] for entry in values])
+    return table
+
+
+def _cell(value):
+    return ", ".join(value) if isinstance(value, list) else value
+
+
+def _write_models(scene, table, surfaces, pairs, result_node, options) -> list:
+    for node in distance_models(table):
+        remove_distance_model(scene, node)
+    table.RemoveNodeReferenceIDs(MODEL)
+    made = [surface for surface in surfaces if surface is not None]
+    # One scale for all, so that colours can be compared and one legend is enough.
+    limit = options.limit_mm or (color_limit(*made) if made else None)
+    nodes, legend = [], True
+    for pair, surface in zip(pairs, surfaces):
+        if surface is None:
+            nodes.append(None)
+            continue
+        name = f"{result_node.GetName()} distance, {pair.name}"
+        node = create_distance_model(scene, surface, name, limit, result_node, legend and pair.shown)
+        legend = legend and not pair.shown
+        node.GetDisplayNode().SetVisibility(pair.shown)
+        table.AddNodeReferenceID(MODEL, node.GetID())
+        nodes.append(node)
+    return nodes
