@@ -64,11 +64,15 @@ def test_ct_targets_have_the_balls_volumes(cases, monkeypatch):
         assert -1 <= image.min() and image.max() <= 1
 
 
-def test_endosteal_samples_are_blank_outside_the_bone(cases, monkeypatch):
+def test_samples_of_a_cascade_are_blank_outside_the_bone(cases, monkeypatch):
     from ProximalFemurSegLib.training import phantom_data
 
     monkeypatch.setattr(phantom_data, "_hip_center", lambda rng, near: np.zeros(3))
-    image, truth = CtSamples(cases / "hips", (48, 64, 64), target="endosteal", variation=STILL).sample(1)
+    options = {"target": "endosteal", "variation": STILL}
+    image, truth = CtSamples(cases / "hips", (48, 64, 64), blank_outside=True, **options).sample(1)
+    seen, same = CtSamples(cases / "hips", (48, 64, 64), **options).sample(1)
+    assert np.array_equal(truth, same) and not (seen[0] == -1)[truth == 1].any()
+    assert np.count_nonzero(seen[0] != -1) > 2 * np.count_nonzero(image[0] != -1)
     blank = image[0] == -1
     assert not truth[blank].any()
     bone = np.count_nonzero(~blank) * 0.64

@@ -107,6 +107,7 @@ def generate(
     wide: float = 0.0,
     device: str = "cpu",
     scene: Scene | None = None,
+    sequence=None,
     **size,
 ) -> Phantom:
     """Simulate a scan.
@@ -133,6 +134,8 @@ def generate(
         Of the computation.
     scene : Scene, optional
         A patient made before, instead of the seed's.
+    sequence : mr_scanner.FlashSequence or mr_scanner.SpinEchoSequence, optional
+        Of an MR scan, instead of SciRep-2018's.
     **size
         Arguments of `field_of_view.mr_grid`, `ct_hip_grid` or `ct_pelvis_grid`.
 
@@ -163,8 +166,10 @@ def generate(
         else:
             grid = field_of_view.ct_hip_grid(femur, **size)
     sample = sample_scene(scene, grid, device)
-    made = _scan_ct if modality == "ct" else _scan_mr
-    image, parameters = made(scene, sample, grid, rng, source, artefacts, wide)
+    if modality == "ct":
+        image, parameters = _scan_ct(scene, sample, grid, rng, source, artefacts, wide)
+    else:
+        image, parameters = _scan_mr(scene, sample, grid, rng, source, artefacts, wide, sequence)
     truth, regions = _truth(scene, sample, grid, side, device)
     in_view = {1: TRABECULAR, 2: SECOND_SIDE + TRABECULAR}
     landmarks = {
@@ -301,9 +306,9 @@ def _add_table(scene, surroundings, texture, sample, grid, with_rods, contrast) 
     return rods
 
 
-def _scan_mr(scene, sample, grid, rng, source, artefacts: Artefacts, wide: float):
+def _scan_mr(scene, sample, grid, rng, source, artefacts: Artefacts, wide: float, sequence):
     spacing = _kji_spacing(grid)
-    contrast = mr_scanner.draw_mr_contrast(rng, wide)
+    contrast = mr_scanner.draw_mr_contrast(rng, wide, sequence)
     scan = mr_scanner.draw_mr_scan(rng, wide)
     named = {
         "bias": artefacts.bias,

@@ -200,26 +200,27 @@ class CtSamples:
     shape : tuple of int
         (D, H, W) of a sample.
     target : str
-        'periosteal', or 'endosteal' (then everything outside a slightly wrong periosteal region is blanked, as the
-        second network of the cascade finds it).
+        'periosteal' or 'endosteal'.
     seed : int
         Of all samples; use another for validation.
     names : callable, optional
         Takes a case's name and says whether it belongs to this set.
+    blank_outside : bool
+        Blank everything outside a slightly wrong periosteal region, as the second network of the cascade finds it.
     """
 
     def __init__(self, folder, shape, target="periosteal", seed=0, variation=Variation(), names=None,
-                 spacing=(1.0, 0.8, 0.8)):
+                 spacing=(1.0, 0.8, 0.8), blank_outside=False):
         self.paths = find_cases(folder, names)
         self.frame = PatchFrame(tuple(shape), spacing, SPL)
-        self.target, self.seed, self.variation = target, seed, variation
+        self.target, self.seed, self.variation, self.blank_outside = target, seed, variation, blank_outside
 
     def sample(self, index: int):
         """Image (1, D, H, W) and target (D, H, W)."""
         rng = np.random.default_rng([self.seed, index])
         source = generator(rng.integers(2**62))
         case = load_case(self.paths[int(rng.integers(len(self.paths)))])
-        patch = Patch(case, self.frame, self.variation, rng, _hip_center(rng, self.target == "endosteal"))
+        patch = Patch(case, self.frame, self.variation, rng, _hip_center(rng, self.blank_outside))
         contrast = ct_scanner.draw_ct_contrast(rng, 1.0 + 0.2 * self.variation.wide)
         surroundings, periosteal, endosteal, density = patch.read(
             ct_scanner.surroundings_hu(patch.raw[0], contrast), patch.distance(1), patch.distance(2),
@@ -240,14 +241,16 @@ class CtSamples:
             image = image * rng.uniform(0.93, 1.07)
         image = ((image.clamp(CT_LOW, CT_MIDDLE + CT_HALF) - CT_MIDDLE) / CT_HALF)
         outside = _cut_field(self.frame.shape, rng, self.variation.cut) | ~patch.valid
+        truth = periosteal < 0
         if self.target == "endosteal":
+            truth = truth & (endosteal < 0)
+        blanked = torch.zeros_like(truth)
+        if self.blank_outside:
             wrong = rng.normal(0, 0.35) + rng.uniform(0, 0.6) * smooth_noise(self.frame.shape, (10, 10, 10), source)
-            outside = outside | (periosteal > wrong)
-            truth = (endosteal < 0) & (periosteal < 0)
-        else:
-            truth = periosteal < 0
-        image[outside] = PAD
-        target = truth & patch.valid & ~(outside if self.target == "periosteal" else ~patch.valid)
+            blanked = periosteal > wrong
+        image[outside | blanked] = PAD
+        # Bone that the blanking took by mistake is still to be found; bone beyond the field of view is not.
+        target = truth & ~outside
         return image[None].numpy(), target.to(torch.int64).numpy()
 
 

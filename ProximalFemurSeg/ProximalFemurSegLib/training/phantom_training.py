@@ -59,7 +59,8 @@ def phantom_samples(stage, folder, held_out: bool = False, shape=None, seed: int
     if stage.role == "bone":
         return MrSamples(folder / "hips", shape, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm)
     return CtSamples(
-        folder / "hips", shape, target=stage.role, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm
+        folder / "hips", shape, target=stage.role, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm,
+        blank_outside=stage.preprocessing.blank_outside,
     )
 
 

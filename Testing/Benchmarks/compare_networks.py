@@ -1,0 +1,233 @@
+"""Every kind of network on the same data with the same budget: a table as in SciRep-2018, with tests and figures.
+
+    python Testing/Benchmarks/compare_networks.py --output FOLDER [--modality ct] [--minutes 6] [--cpu 0]
+        [--anatomy FOLDER] [--networks NAME ...] [--test 8] [--only train|predict|report]
+
+MR: the networks of `MR` are trained on the same simulated hips for the same time, each at its own resolution. CT: the
+endosteal network is trained twice, once as the second one of the cascade, which sees the bone alone, and once on the
+whole crop, to show what the cascade brings (QCT-2021: 92.56 -> 96.49 %). All are then run over phantoms of seeds and
+shapes that no training saw, without cropping around the bone, and the probability maps are compared with the exact
+truth by `cohort`, before and after post-processing. The thresholds are chosen on phantoms of their own.
+
+What exists in FOLDER already is not made again, so that a stopped comparison goes on. FOLDER/MODALITY/report.html is
+the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ProximalFemurSegLib import models
+from ProximalFemurSegLib.inference import predict_probabilities
+from ProximalFemurSegLib.phantom.generate import generate, make_scene
+from ProximalFemurSegLib.training.export import export_training
+from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, bake_cohort, real_scene
+from ProximalFemurSegLib.training.phantom_training import patch_shape, phantom_recipe, phantom_samples
+from ProximalFemurSegLib.training.trainer import train
+from ProximalFemurSegLib.training.validation import DiceValidation
+from ProximalFemurSegLib.volume_io import read_volume, write_volume
+
+MR = ("patch2d", "patch25d", "unet2d-valid-f16", "unet2d-f16", "unet2d-dilated-f16", "unet3d-f16", "unet3d-dilated-f16")
+CT = ("cascade", "direct")
+TEST_SEED, VALIDATION_SEED = 930_000, 960_000  # training uses seeds below 800000
+VALIDATION_PHANTOMS = 2
+STEPS = 20_000  # never reached: time ends first
+# More, smaller samples than a long training would take; patch2d looks at every pixel of them with a whole patch.
+PLANAR_PATCHES = {"patch2d": (2, 192, 192)}
+PLANAR_PATCH = (4, 256, 256)
+
+
+def networks(modality: str) -> dict[str, models.Preset]:
+    """The presets that are compared, by name."""
+    if modality == "mr":
+        return {name: models.find_preset(name) for name in MR}
+    vnet = models.find_preset("vnet")
+    stage = next(s for s in vnet.stages if s.role == "endosteal")
+    seeing_all = dataclasses.replace(stage.preprocessing, blank_outside=False)
+    direct = dataclasses.replace(stage, preprocessing=seeing_all, weights="vnet-endosteal-direct")
+    return {
+        "cascade": vnet,
+        "direct": dataclasses.replace(vnet, name="direct", stages=(direct,)),
+    }
+
+
+class KeptSamples:
+    """Samples of a data set, written to a folder when they are first asked for: all networks see the same ones."""
+
+    def __init__(self, samples, folder: Path):
+        self.samples, self.folder = samples, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def sample(self, index: int):
+        """Image (1, D, H, W) and target (D, H, W)."""
+        path = self.folder / f"{index:05d}.npz"
+        if not path.exists():
+            image, target = self.samples.sample(index)
+            temporary = self.folder / f".{index:05d}.tmp.npz"
+            np.savez(temporary, image=image.astype(np.float16), target=target.astype(np.uint8))
+            temporary.replace(path)
+        kept = np.load(path)
+        return kept["image"].astype(np.float32), kept["target"].astype(np.int64)
+
+
+def trained_stage(preset: models.Preset) -> models.Stage:
+    """The stage that the comparison trains: of a cascade the last one."""
+    return preset.stages[-1]
+
+
+def train_network(preset, folder: Path, minutes: float, workers: int, seed: int) -> None:
+    """Train one network on the common samples and leave weights and card in ``folder/weights``."""
+    stage = trained_stage(preset)
+    if (folder / "weights" / f"{stage.weights}.json").exists():
+        return
+    shape = patch_shape(stage)
+    if preset.dimension == "2D":
+        shape = PLANAR_PATCHES.get(preset.name, PLANAR_PATCH)
+    kind = "-".join([stage.role, "blanked" if stage.preprocessing.blank_outside else "all",
+                     *(f"{x:g}" for x in (*stage.preprocessing.spacing_mm, *shape))])
+    made, held = (phantom_samples(stage, folder / "phantoms", held, shape, seed) for held in (False, True))
+    samples = KeptSamples(made, folder / "samples" / kind)
+    held_out = KeptSamples(held, folder / "samples" / f"{kind}-held-out")
+    recipe = phantom_recipe(stage, minutes, STEPS, seed).replace(validate_every=STEPS)
+    out = folder / "trainings" / stage.weights
+    print(f"training {stage.weights}", flush=True)
+    result = train(recipe, samples, out, DiceValidation(held_out, 4), resume=True, workers=workers, threads=1,
+                   progress=lambda entry: print(json.dumps(entry), flush=True))
+    if result.finished:
+        export_training(
+            out, stage, {"description": f"Simulated scans, {minutes:g} minutes on one core.", "simulated": True},
+            folder / "weights",
+        )
+
+
+def make_cases(modality: str, folder: Path, count: int, library) -> list[tuple[str, str, Path]]:
+    """Phantoms to choose thresholds on and to test on: (subject, split, folder)."""
+    cases = []
+    plan = [("validation", VALIDATION_SEED, n) for n in range(VALIDATION_PHANTOMS)]
+    plan += [("test", TEST_SEED, n) for n in range(count)]
+    for split, first, number in plan:
+        seed = first + number
+        subject = f"{split}-{number + 1:02d}"
+        place = folder / "cases" / subject
+        cases.append((subject, split, place))
+        if (place / "truth.nii.gz").exists():
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        real = library is not None and number % 2 == 1
+        scene = real_scene(library, seed, held_out=True) if real else make_scene(seed)
+        phantom = generate(modality, seed, scene=scene)
+        write_volume(phantom.image, place / "image.nii.gz")
+        truth = np.isin(phantom.truth.array, (1,)).astype(np.uint8)
+        write_volume(phantom.truth.with_array(truth), place / "truth.nii.gz")
+    return cases
+
+
+def predict(name, preset, cases, folder: Path) -> None:
+    """The probability map of every case, on its own grid."""
+    role = trained_stage(preset).role
+    for subject, _, place in cases:
+        path = place / f"{name}.nii.gz"
+        if path.exists():
+            continue
+        image = read_volume(place / "image.nii.gz")
+        started = time.process_time()
+        found = predict_probabilities(image, preset, preset.modality)
+        seconds = time.process_time() - started
+        write_volume(found.maps[role], path)
+        with open(folder / "times.jsonl", "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"network": name, "subject": subject, "cpu_seconds": round(seconds, 2)}) + "\n")
+        print(f"{name}: {subject} took {seconds:.1f} s of CPU time", flush=True)
+
+
+def write_report(modality: str, folder: Path, names, cases, minutes: float) -> None:
+    """The table of cases, and what `cohort` makes of it."""
+    from click.testing import CliRunner
+
+    from ProximalFemurSegLib.cli import program
+
+    table = folder / "cases.csv"
+    with open(table, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["subject", "split", "model", "structure", "image", "reference", "probability"])
+        for name in names:
+            for subject, split, place in cases:
+                files = [(place / f"{part}.nii.gz").relative_to(folder) for part in ("image", "truth", name)]
+                writer.writerow([subject, split, name, "trabecular bone", *files])
+    title = f"Networks for {modality.upper()}, each trained for {minutes:g} minutes on the same simulated hips"
+    result = CliRunner().invoke(program, [
+        "cohort", str(table), "--output", str(folder / "report"), "--postprocess", "largest,fill", "--title", title,
+        "--worst", "4", "--overwrite",
+    ], catch_exceptions=False)
+    print(result.output)
+    if result.exit_code:
+        raise SystemExit(result.exit_code)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--modality", choices=("mr", "ct"), default="mr")
+    parser.add_argument("--minutes", type=float, default=6.0, help="for each network")
+    parser.add_argument("--networks", nargs="+", metavar="NAME")
+    parser.add_argument("--anatomy", type=Path, help="real shapes, for half of the phantoms")
+    parser.add_argument("--scenes", type=int, default=24, help="simulated patients of each kind to train on")
+    parser.add_argument("--test", type=int, default=8, help="phantoms to test on")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=("cases", "train", "predict", "report"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    known = networks(arguments.modality)
+    names = arguments.networks or list(known)
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        parser.error(f"There is no network {', '.join(unknown)} to compare; choose from {', '.join(known)}.")
+    folder = arguments.output / arguments.modality
+    folder.mkdir(parents=True, exist_ok=True)
+    library = None
+    if arguments.anatomy and arguments.only in (None, "cases", "train"):
+        from ProximalFemurSegLib.phantom.real_anatomy import AnatomyLibrary
+
+        library = AnatomyLibrary.load(arguments.anatomy, model_samples=MODEL_SAMPLES, announce=print)
+    cases = []
+    if arguments.only != "train":
+        cases = make_cases(arguments.modality, folder, arguments.test, library)
+    if arguments.only in (None, "train"):
+        bake_cohort(folder / "phantoms", arguments.anatomy, arguments.scenes, 8, print)
+        for name in names:
+            train_network(known[name], folder, arguments.minutes, arguments.workers, arguments.seed)
+    if arguments.only in (None, "predict"):
+        for name in names:
+            with models_from(folder / "weights"):
+                predict(name, known[name], cases, folder)
+    if arguments.only in (None, "report"):
+        write_report(arguments.modality, folder, names, cases, arguments.minutes)
+
+
+class models_from:
+    """Within it, weights are looked for in a folder first."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self):
+        import os
+
+        os.environ[models.ENVIRONMENT_VARIABLE] = str(self.folder)
+
+    def __exit__(self, *_):
+        import os
+
+        del os.environ[models.ENVIRONMENT_VARIABLE]
+
+
+if __name__ == "__main__":
+    main()
