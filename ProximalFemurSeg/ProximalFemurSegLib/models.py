@@ -108,8 +108,9 @@ class Preset:
 # Coronal slices: D runs forwards, rows downwards, columns to the patient's left; 0.469 mm are 256 pixels over the
 # papers' 120 mm field of view.
 MR_FRAME = Preprocessing((1.5, 0.469, 0.469), "AIL", "mr-percentile", (48, 256, 256))
-# The 2D networks see the slices as they were scanned.
+# The papers' 2D networks see the slices as they were scanned, small ones what the 3D networks see.
 MR_SLICE_FRAME = Preprocessing((1.5, 0.234, 0.234), "AIL", "mr-percentile", (1, 512, 512))
+MR_HALF_SLICE_FRAME = dataclasses.replace(MR_FRAME, window=(1, 256, 256))
 CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left")
 LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
 
@@ -192,30 +193,32 @@ _PRESETS = (
     ),
     Preset(
         "unet2d-f16",
-        "2D U-Net over three slices, 16 features, 4 levels, instance norm",
-        "SciRep-2018, smaller than the paper's (F 64), with instance norm",
+        "2D U-Net over three slices, 16 features, 4 levels, 256 x 256, instance norm",
+        "SciRep-2018, smaller than the paper's (F 64, 512 x 512), with instance norm",
         "2D",
         "mr",
-        (Stage("bone", "unet2d", {"base_features": 16, "levels": 4, "norm": "instance"}, MR_SLICE_FRAME,
+        (Stage("bone", "unet2d", {"base_features": 16, "levels": 4, "norm": "instance"}, MR_HALF_SLICE_FRAME,
                "unet2d-f16"),),
     ),
     Preset(
         "unet2d-dilated-f16",
-        "2D U-Net over three slices with dilated centre, 16 features, 4 levels, instance norm",
-        "SciRep-2018, smaller than the paper's (F 64), with instance norm",
+        "2D U-Net over three slices with dilated centre, 16 features, 4 levels, 256 x 256, instance norm",
+        "SciRep-2018, smaller than the paper's (F 64, 512 x 512), with instance norm",
         "2D",
         "mr",
         (Stage("bone", "unet2d-dilated", {"base_features": 16, "levels": 4, "rates": [1, 2, 4, 8], "norm": "instance"},
-               MR_SLICE_FRAME, "unet2d-dilated-f16"),),
+               MR_HALF_SLICE_FRAME, "unet2d-dilated-f16"),),
     ),
     Preset(
         "unet2d-valid-f16",
-        "2D U-Net over three slices without padding, 16 features, 3 levels, instance norm",
-        "arXiv-v1 (CNN#2), arXiv-v2, SciRep-2018 (2D CNN*), smaller than the papers' (F 32 or 64), with instance norm",
+        "2D U-Net over three slices without padding, 16 features, 3 levels, 256 x 256, instance norm",
+        "arXiv-v1 (CNN#2), arXiv-v2, SciRep-2018 (2D CNN*), smaller than the papers' (F 32 or 64, 512 x 512), with"
+        " instance norm",
         "2D",
         "mr",
-        (Stage("bone", "unet2d-valid", {"base_features": 16, "levels": 3, "patches": 3, "norm": "instance"},
-               MR_SLICE_FRAME, "unet2d-valid-f16"),),
+        (Stage("bone", "unet2d-valid",
+               {"base_features": 16, "levels": 3, "patch": 300, "patches": 3, "norm": "instance"},
+               MR_HALF_SLICE_FRAME, "unet2d-valid-f16"),),
     ),
     Preset(
         "vnet",

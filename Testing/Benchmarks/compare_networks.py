@@ -3,7 +3,8 @@
     python Testing/Benchmarks/compare_networks.py --output FOLDER [--modality ct] [--minutes 6] [--cpu 0]
         [--anatomy FOLDER] [--networks NAME ...] [--test 8] [--only train|predict|report]
 
-MR: the networks of `MR` are trained on the same simulated hips for the same time, each at its own resolution. CT: the
+MR: the networks of `MR` are trained on the same simulated hips for the same time, all on voxels of 1.5 x 0.469 x 0.469
+mm, the planar ones on slices of them. CT: the
 endosteal network is trained twice, once as the second one of the cascade, which sees the bone alone, and once on the
 whole crop, to show what the cascade brings (QCT-2021: 92.56 -> 96.49 %). All are then run over phantoms of seeds and
 shapes that no training saw, without cropping around the bone, and the probability maps are compared with the exact
@@ -30,25 +31,32 @@ from ProximalFemurSegLib.inference import predict_probabilities
 from ProximalFemurSegLib.phantom.generate import generate, make_scene
 from ProximalFemurSegLib.training.export import export_training
 from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, bake_cohort, real_scene
-from ProximalFemurSegLib.training.phantom_training import patch_shape, phantom_recipe, phantom_samples
+from ProximalFemurSegLib.training.phantom_data import Variation
+from ProximalFemurSegLib.training.phantom_training import phantom_recipe, phantom_samples
 from ProximalFemurSegLib.training.trainer import train
 from ProximalFemurSegLib.training.validation import DiceValidation
 from ProximalFemurSegLib.volume_io import read_volume, write_volume
 
-MR = ("patch2d", "patch25d", "unet2d-valid-f16", "unet2d-f16", "unet2d-dilated-f16", "unet3d-f16", "unet3d-dilated-f16")
+MR = (
+    "patch2d", "patch25d", "unet2d-valid-f16", "unet2d-f16", "unet2d-dilated-f16", "unet3d-f16", "unet3d-dilated-f16",
+)
 CT = ("cascade", "direct")
 TEST_SEED, VALIDATION_SEED = 930_000, 960_000  # training uses seeds below 800000
 VALIDATION_PHANTOMS = 2
 STEPS = 20_000  # never reached: time ends first
-# More, smaller samples than a long training would take; patch2d looks at every pixel of them with a whole patch.
-PLANAR_PATCHES = {"patch2d": (2, 192, 192)}
-PLANAR_PATCH = (4, 256, 256)
+# Every network is trained on parts of the same simulated scans: what it can take in at once. The planar ones get whole
+# slices, patch2d fewer pixels, as it looks at every one of them with a whole patch.
+SCANS = 64
+SCAN_SHAPE = {"mr": (48, 256, 256), "ct": (96, 144, 144)}
+PARTS = {"3D": (48, 128, 128), "2D": (5, 256, 256), "patch2d": (2, 192, 192), "ct": (64, 96, 96)}
+# The papers' scanners, rather than any: what a few minutes can teach.
+VARIATION = Variation(rotation_deg=5.0, bend_mm=2.0, wide=0.0, cut=0.0, coarse=0.0, metal=0.0, thin=0.0, spread=0.1)
 
 
 def networks(modality: str) -> dict[str, models.Preset]:
     """The presets that are compared, by name."""
     if modality == "mr":
-        return {name: models.find_preset(name) for name in MR}
+        return {name: _on_common_voxels(models.find_preset(name)) for name in MR}
     vnet = models.find_preset("vnet")
     stage = next(s for s in vnet.stages if s.role == "endosteal")
     seeing_all = dataclasses.replace(stage.preprocessing, blank_outside=False)
@@ -59,23 +67,38 @@ def networks(modality: str) -> dict[str, models.Preset]:
     }
 
 
-class KeptSamples:
-    """Samples of a data set, written to a folder when they are first asked for: all networks see the same ones."""
+def _on_common_voxels(preset: models.Preset) -> models.Preset:
+    stage = preset.stages[0]
+    frame = models.MR_HALF_SLICE_FRAME if preset.dimension == "2D" else models.MR_FRAME
+    return dataclasses.replace(preset, stages=(dataclasses.replace(stage, preprocessing=frame),))
 
-    def __init__(self, samples, folder: Path):
-        self.samples, self.folder = samples, folder
+
+class PartsOfScans:
+    """Parts of a few simulated scans, each scan written to a folder when it is first asked for."""
+
+    def __init__(self, scans, folder: Path, count: int, part: tuple[int, int, int], seed: int):
+        self.scans, self.folder, self.count, self.part, self.seed = scans, folder, count, part, seed
         folder.mkdir(parents=True, exist_ok=True)
 
-    def sample(self, index: int):
-        """Image (1, D, H, W) and target (D, H, W)."""
-        path = self.folder / f"{index:05d}.npz"
+    def scan(self, number: int):
+        """Image and target (D, H, W) of a whole scan."""
+        path = self.folder / f"{number:05d}.npz"
         if not path.exists():
-            image, target = self.samples.sample(index)
-            temporary = self.folder / f".{index:05d}.tmp.npz"
-            np.savez(temporary, image=image.astype(np.float16), target=target.astype(np.uint8))
+            image, target = self.scans.sample(number)
+            temporary = self.folder / f".{number:05d}.tmp.npz"
+            np.savez(temporary, image=image[0].astype(np.float16), target=target.astype(np.uint8))
             temporary.replace(path)
         kept = np.load(path)
-        return kept["image"].astype(np.float32), kept["target"].astype(np.int64)
+        return kept["image"], kept["target"]
+
+    def sample(self, index: int):
+        """Image (1, d, h, w) and target (d, h, w) of a part,."""
+        rng = np.random.default_rng([self.seed, index])
+        image, target = self.scan(index % self.count)
+        start = [int(rng.integers(size - part + 1)) for size, part in zip(image.shape, self.part)]
+        box = tuple(slice(a, a + part) for a, part in zip(start, self.part))
+        image, target = image[box].astype(np.float32), target[box].astype(np.int64)
+        return image[None], target
 
 
 def trained_stage(preset: models.Preset) -> models.Stage:
@@ -88,19 +111,21 @@ def train_network(preset, folder: Path, minutes: float, workers: int, seed: int)
     stage = trained_stage(preset)
     if (folder / "weights" / f"{stage.weights}.json").exists():
         return
-    shape = patch_shape(stage)
-    if preset.dimension == "2D":
-        shape = PLANAR_PATCHES.get(preset.name, PLANAR_PATCH)
-    kind = "-".join([stage.role, "blanked" if stage.preprocessing.blank_outside else "all",
-                     *(f"{x:g}" for x in (*stage.preprocessing.spacing_mm, *shape))])
-    made, held = (phantom_samples(stage, folder / "phantoms", held, shape, seed) for held in (False, True))
-    samples = KeptSamples(made, folder / "samples" / kind)
-    held_out = KeptSamples(held, folder / "samples" / f"{kind}-held-out")
+    part = PARTS["ct" if preset.modality == "ct" else preset.name if preset.name in PARTS else preset.dimension]
+    sets = []
+    for held_out, count in ((False, SCANS), (True, 4)):
+        scans = phantom_samples(stage, folder / "phantoms", held_out, SCAN_SHAPE[preset.modality], seed)
+        scans.variation = VARIATION
+        kind = ["held-out" if held_out else "training", *(["blanked"] if stage.preprocessing.blank_outside else [])]
+        sets.append(PartsOfScans(scans, folder / "scans" / "-".join(kind), count, part, seed))
+    samples, held_out = sets
     recipe = phantom_recipe(stage, minutes, STEPS, seed).replace(validate_every=STEPS)
     out = folder / "trainings" / stage.weights
+    # Both endosteal networks go on from the periosteal one, which knows the bone; the others begin with nothing.
+    start = models.read_weights(models.find_preset("vnet").stages[0]) if preset.modality == "ct" else None
     print(f"training {stage.weights}", flush=True)
     result = train(recipe, samples, out, DiceValidation(held_out, 4), resume=True, workers=workers, threads=1,
-                   progress=lambda entry: print(json.dumps(entry), flush=True))
+                   start=start, progress=lambda entry: print(json.dumps(entry), flush=True))
     if result.finished:
         export_training(
             out, stage, {"description": f"Simulated scans, {minutes:g} minutes on one core.", "simulated": True},

@@ -54,7 +54,7 @@ def test_body_names_the_femora(cases):
 def test_ct_targets_have_the_balls_volumes(cases, monkeypatch):
     from ProximalFemurSegLib.training import phantom_data
 
-    monkeypatch.setattr(phantom_data, "_hip_center", lambda rng, near: np.zeros(3))
+    monkeypatch.setattr(phantom_data, "_hip_center", lambda *_: np.zeros(3))
     for target, radius in (("periosteal", RADIUS), ("endosteal", RADIUS - THICKNESS)):
         samples = CtSamples(cases / "hips", (48, 64, 64), target=target, variation=STILL)
         image, truth = samples.sample(0)
@@ -67,7 +67,7 @@ def test_ct_targets_have_the_balls_volumes(cases, monkeypatch):
 def test_samples_of_a_cascade_are_blank_outside_the_bone(cases, monkeypatch):
     from ProximalFemurSegLib.training import phantom_data
 
-    monkeypatch.setattr(phantom_data, "_hip_center", lambda rng, near: np.zeros(3))
+    monkeypatch.setattr(phantom_data, "_hip_center", lambda *_: np.zeros(3))
     options = {"target": "endosteal", "variation": STILL}
     image, truth = CtSamples(cases / "hips", (48, 64, 64), blank_outside=True, **options).sample(1)
     seen, same = CtSamples(cases / "hips", (48, 64, 64), **options).sample(1)
@@ -82,7 +82,7 @@ def test_samples_of_a_cascade_are_blank_outside_the_bone(cases, monkeypatch):
 def test_mr_target_is_the_trabecular_ball(cases, monkeypatch):
     from ProximalFemurSegLib.training import phantom_data
 
-    monkeypatch.setattr(phantom_data, "_hip_center", lambda rng, near: np.zeros(3))
+    monkeypatch.setattr(phantom_data, "_hip_center", lambda *_: np.zeros(3))
     image, truth = MrSamples(cases / "hips", (32, 96, 96), variation=STILL).sample(0)
     assert volume(truth, (1.5, 0.469, 0.469)) == pytest.approx(4 / 3 * np.pi * (RADIUS - THICKNESS) ** 3, rel=0.02)
     # Marrow is bright, the cortex around it dark.

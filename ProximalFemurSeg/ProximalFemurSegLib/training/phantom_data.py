@@ -73,6 +73,8 @@ class Variation:
         Probability of an implant.
     thin : float
         Probability of a thin cortex where it is not thick anyway, as in old age.
+    spread : float
+        How far the middles of patches lie from the hip's: 1 anywhere along the upper femur, 0 where a scan is centred.
     """
 
     rotation_deg: float = 8.0
@@ -83,6 +85,7 @@ class Variation:
     coarse: float = 0.5
     metal: float = 0.1
     thin: float = 0.6
+    spread: float = 1.0
 
 
 class Patch:
@@ -186,8 +189,14 @@ def _draw_coarse(rng, spacing, probability) -> list[float]:
     if rng.random() < 0.5:
         size = rng.uniform(1.2, 3.5)  # isotropic voxels
         return [max(1.0, size / s) for s in spacing]
-    thick = int(rng.integers(3))
+    # Thick slices are mostly those of the usual acquisition, along the first axis.
+    thick = 0 if rng.random() < 0.6 else int(rng.integers(3))
     return [max(1.0, rng.uniform(1.0, 5.0) / s) if axis == thick else 1.0 for axis, s in enumerate(spacing)]
+
+
+def _noise_kept(factors) -> float:
+    """Factor on the noise of an image that is made coarser, or most of it would average away."""
+    return float(np.sqrt(np.prod(factors))) ** 0.7
 
 
 class CtSamples:
@@ -220,7 +229,8 @@ class CtSamples:
         rng = np.random.default_rng([self.seed, index])
         source = generator(rng.integers(2**62))
         case = load_case(self.paths[int(rng.integers(len(self.paths)))])
-        patch = Patch(case, self.frame, self.variation, rng, _hip_center(rng, self.blank_outside))
+        center = _hip_center(rng, self.variation.spread, self.blank_outside)
+        patch = Patch(case, self.frame, self.variation, rng, center)
         contrast = ct_scanner.draw_ct_contrast(rng, 1.0 + 0.2 * self.variation.wide)
         surroundings, periosteal, endosteal, density = patch.read(
             ct_scanner.surroundings_hu(patch.raw[0], contrast), patch.distance(1), patch.distance(2),
@@ -229,9 +239,7 @@ class CtSamples:
         spacing = tuple(s * patch.zoom for s in self.frame.spacing)
         scan = ct_scanner.draw_ct_scan(rng, 1.0 + self.variation.wide)
         coarse = _draw_coarse(rng, spacing, self.variation.coarse)
-        if max(coarse) > 1:
-            # Noise of thick slices is drawn after averaging, or it would average away.
-            scan = replace(scan, noise_hu=scan.noise_hu * float(np.sqrt(np.prod(coarse))) ** 0.7)
+        scan = replace(scan, noise_hu=scan.noise_hu * _noise_kept(coarse))
         image = ct_scanner.compose_ct(surroundings, periosteal, endosteal, density, spacing, contrast, scan, source)
         if rng.random() < self.variation.metal:
             image = add_implant(image, periosteal, self.frame.spacing, self.frame.axial_plane, rng, source)
@@ -272,7 +280,8 @@ class MrSamples:
         source = generator(rng.integers(2**62))
         wide = self.variation.wide if rng.random() < 0.6 else 0.0
         case = load_case(self.paths[int(rng.integers(len(self.paths)))])
-        patch = Patch(case, self.frame, self.variation, rng, _hip_center(rng, False), mirror=rng.random() < 0.5)
+        center = _hip_center(rng, self.variation.spread)
+        patch = Patch(case, self.frame, self.variation, rng, center, mirror=rng.random() < 0.5)
         contrast = mr_scanner.draw_mr_contrast(rng, wide)
         water, fat = mr_scanner.surroundings_signal(patch.raw[0], contrast)
         water, fat, periosteal, endosteal, density = patch.read(
@@ -280,6 +289,8 @@ class MrSamples:
         )
         spacing = tuple(s * patch.zoom for s in self.frame.spacing)
         scan = mr_scanner.draw_mr_scan(rng, wide)
+        coarse = _draw_coarse(rng, spacing, self.variation.coarse)
+        scan = replace(scan, noise=scan.noise * _noise_kept(coarse))
         beyond = None
         if scan.fold_over > 0:
             # The thigh or the other hip lies over one end of the rows.
@@ -291,7 +302,6 @@ class MrSamples:
             else:
                 beyond[:, -rows:] = total[:, :rows].flip(1)
         cyst = draw_cysts(endosteal, spacing, rng) if rng.random() < 0.06 else None
-        coarse = _draw_coarse(rng, spacing, self.variation.coarse * wide)
         image = mr_scanner.compose_mr(
             water, fat, periosteal, endosteal, density, spacing, contrast, scan, source, beyond, cyst
         )
@@ -388,12 +398,12 @@ def find_cases(folder, names=None) -> list[Path]:
     return paths
 
 
-def _hip_center(rng, near: bool) -> np.ndarray:
+def _hip_center(rng, spread: float, near: bool = False) -> np.ndarray:
     """Where a patch is centred, in mm superior, posterior, left of the head centre of a left hip."""
-    along = rng.uniform(-0.1, 1.0)
+    along = 0.45 + spread * rng.uniform(-0.55, 0.55)
     # From the head down the neck to the shaft; the shaft of a left femur lies to the left, a little behind.
     line = np.array([15.0, 0.0, 8.0]) + along * np.array([-115.0, 12.0, 32.0])
-    return line + rng.normal(size=3) * (np.array([15, 10, 10]) if near else np.array([25.0, 18.0, 22.0]))
+    return line + spread * rng.normal(size=3) * (np.array([15, 10, 10]) if near else np.array([25.0, 18.0, 22.0]))
 
 
 def _field_of_view(shape, rng, owner, periosteal) -> torch.Tensor:
