@@ -419,9 +419,9 @@ def read_weights(stage: Stage) -> dict:
     if hashlib.sha256(data).hexdigest() != entries.get("sha256"):
         raise BadInputError(f"The weights {path} are not those of their card (sha256 differs): the file is damaged or "
                             f"incomplete; get both files again.")
-    if entries.get("architecture") != stage.architecture or _plain(entries.get("options")) != _plain(stage.options):
-        raise BadInputError(f"The weights {path} are for {entries.get('architecture')} {entries.get('options')}, not "
-                            f"for {stage.architecture} {stage.options}; get the files that belong to this version.")
+    if entries.get("architecture") != stage.architecture:
+        raise BadInputError(f"The weights {path} are for {entries.get('architecture')}, not for {stage.architecture}; "
+                            f"get the files that belong to this version.")
     return {name: value.float() for name, value in load(data).items()}
 
 
@@ -462,12 +462,18 @@ def load_network(stage: Stage, device="cpu"):
     key = (str(path), status.st_mtime_ns, status.st_size, str(torch.device(device)))
     with _cache_lock:
         if key not in _cache:
-            network = build_network(stage.architecture, **stage.options)
-            problems = network.load_state_dict(read_weights(stage), strict=False)
-            missing = [n for n in problems.missing_keys if not n.endswith("num_batches_tracked")]
-            if missing or problems.unexpected_keys:
-                raise BadInputError(f"The weights {path} do not fit the network {stage.architecture}; get the files "
-                                    f"that belong to this version.")
+            state = read_weights(stage)
+            # The card says what was trained: a recipe may have had other options than the preset.
+            network = build_network(stage.architecture, **card(stage).get("options", stage.options))
+            try:
+                problems = network.load_state_dict(state, strict=False)
+                misfits = [n for n in problems.missing_keys if not n.endswith("num_batches_tracked")]
+                misfits += problems.unexpected_keys
+            except RuntimeError:  # other sizes
+                misfits = [stage.weights]
+            if misfits:
+                raise BadInputError(f"The weights {path} do not fit the network {stage.architecture} of their card; "
+                                    f"get the files that belong to this version.")
             network.eval().requires_grad_(False)
             _cache[key] = use_channels_last(network.to(device))
         return _cache[key]

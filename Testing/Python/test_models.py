@@ -118,8 +118,21 @@ def test_damaged_weights(training, folder):
 
 def test_weights_of_another_network(training, folder):
     export_training(training, STAGE, DATA, folder)
+    other = dataclasses.replace(STAGE, architecture="unet3d")
+    with pytest.raises(BadInputError, match="are for vnet, not for unet3d"):
+        models.load_network(other)
+
+
+def test_the_card_says_which_options_the_network_has(training, folder):
+    """A recipe may have trained a wider network than the preset's."""
+    path = export_training(training, STAGE, DATA, folder)
     other = dataclasses.replace(STAGE, options={**OPTIONS, "base_features": 4})
-    with pytest.raises(BadInputError, match="get the files that belong to this version"):
+    found, expected = models.load_network(other), models.load_network(STAGE)
+    assert {n: v.shape for n, v in found.state_dict().items()} == {n: v.shape for n, v in expected.state_dict().items()}
+    card = json.loads(path.with_suffix(".json").read_text())
+    models.write_card({**card, "options": other.options}, path.with_suffix(".json"))
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(BadInputError, match="do not fit the network vnet of their card"):
         models.load_network(other)
 
 

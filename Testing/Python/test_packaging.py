@@ -123,7 +123,7 @@ def test_one_version_everywhere():
     assert len(citation["references"]) == 5
 
 
-def test_wheel_holds_the_package_and_the_weights(tmp_path):
+def test_wheel_holds_the_package_the_weights_and_the_recipes(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(MODULE, source / "ProximalFemurSeg", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
@@ -136,8 +136,12 @@ def test_wheel_holds_the_package_and_the_weights(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     scripts = {name for name in files_of_module("*.py") if name.startswith("ProximalFemurSegLib/")}
-    models = {f"ProximalFemurSegLib/Models/{path.name}" for path in (MODULE / "Resources" / "Models").glob("*.*")}
-    assert packed == scripts | models
+    resources = {
+        f"ProximalFemurSegLib/{folder}/{path.name}"
+        for folder in ("Models", "Recipes")
+        for path in (MODULE / "Resources" / folder).glob("*.*")
+    }
+    assert packed == scripts | resources
 
 
 def test_repository_stays_small():

@@ -130,20 +130,20 @@ def test_empty_folder_is_refused(tmp_path):
         ("vnet", {}, (16, 32, 32)),
         ("unet3d", {"levels": 2}, (8, 16, 16)),
         ("unet3d-dilated", {"levels": 2, "rates": [1, 2]}, (8, 16, 16)),
-        ("patch2d", {}, (3, 32, 32)),
+        ("patch2d", {}, (3, 40, 40)),
         ("patch25d", {"voxels": 32}, (3, 32, 32)),
         ("unet2d", {"levels": 2}, (3, 32, 32)),
         ("unet2d-dilated", {"levels": 2, "rates": [1, 4]}, (3, 32, 32)),
-        ("unet2d-valid", {"levels": 2, "patch": 48, "patches": 2}, (3, 32, 32)),
+        ("unet2d-valid", {"levels": 1, "patch": 60, "patches": 1}, (3, 40, 44)),
     ],
 )
 def test_a_whole_training_leaves_weights_that_load(preset, options, patch, cases, tmp_path, monkeypatch):
-    from ProximalFemurSegLib.training import stage_training
+    from ProximalFemurSegLib.training import stage_data, stage_training
 
     stage = models.find_preset(preset).stages[0]
     stage = dataclasses.replace(stage, options={"base_features": 2, **options})
-    monkeypatch.setattr(stage_training, "bake_cohort", lambda *_, **__: None)
-    data = stage_training.phantom_training_data(stage, cases, patch=patch)
+    monkeypatch.setattr(stage_data, "bake_cohort", lambda *_, **__: None)
+    data = stage_data.phantom_training_data(stage, cases, patch=patch)
     recipe = phantom_training.phantom_recipe(stage, steps=4).replace(validate_every=2)
     _, path = stage_training.train_stage(stage, data, recipe, tmp_path / "run", tmp_path, workers=0)
     card = json.loads(path.with_suffix(".json").read_text())

@@ -20,7 +20,8 @@ from ProximalFemurSegLib.networks import build_network
 from ProximalFemurSegLib.training import optimisation, thread_choice, trainer
 from ProximalFemurSegLib.training.feeding import Feeder
 from ProximalFemurSegLib.training.optimisation import learning_rate
-from ProximalFemurSegLib.training.recipe import Recipe, read_recipe
+from ProximalFemurSegLib.training.recipe import Recipe
+from ProximalFemurSegLib.training.recipe_files import read_recipe
 from ProximalFemurSegLib.training.trainer import batch_dice, train
 from ProximalFemurSegLib.training.training_log import read_log
 from ProximalFemurSegLib.training.validation import DiceValidation

@@ -91,6 +91,9 @@ def _describe_stage(stage) -> dict:
     entry["card"] = str(weights.with_suffix(".json"))
     entry["sha256"] = known.get("sha256")
     entry["threshold"] = known.get("operating_point", {}).get("threshold")
+    if known.get("options", stage.options) != stage.options:  # trained by a recipe with others
+        entry["options"] = known["options"]
+        entry["parameters"] = count_parameters(stage.architecture, known["options"])
     return entry
 
 

@@ -19,10 +19,11 @@ from .progress import Progress, progress_option
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for all that is made.")
 @click.option("--stage", metavar="ROLE", help="Of a cascade only this network: periosteal or endosteal.")
 @click.option("--epochs", type=click.IntRange(min=1),
-              help="Passes over the training images; an epoch of phantoms has 400 samples. Default: 20000 samples.")
+              help="Passes over the training images; an epoch of phantoms has 400 samples. Default: the recipe's.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Time for each network, in minutes.")
-@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path),
-              help="Recipe (.json, .toml) with loss, optimizer, learning rate and so on, instead of the usual one.")
+@click.option("--recipe", default="default", show_default=True, metavar="NAME|FILE",
+              help="How to train: a paper (qct-2021, scirep-2018, arxiv-v2, arxiv-v1, ismrm-2017), any other recipe of "
+              "this program, or a file (.json, .toml) with loss, optimizer, learning rate and so on.")
 @click.option("--start", metavar="shipped|FILE",
               help="Go on from weights that are there: those of this program, or a .safetensors file of a training.")
 @click.option("--patch", type=click.IntRange(min=8), nargs=3, metavar="D H W",
@@ -33,8 +34,8 @@ from .progress import Progress, progress_option
               help="Phantoms: folder of real shapes, on which half of the patients are then built.")
 @click.option("--simulated", is_flag=True,
               help="Pairs: say on the card that these images are simulated; phantoms are known without it.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True,
-              help="Of the first weights, the split and the samples.")
+@click.option("--seed", type=click.IntRange(min=0),
+              help="Of the first weights, the split and the samples. Default: the recipe's, else 1.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]|mps",
               help="Processor; auto is a GPU that works, else the CPU.")
 @click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True,
@@ -54,9 +55,16 @@ def train(network, data, output, stage, resume, progress_style, as_json, **choic
       ROLE/                checkpoint, log and recipe, to resume
 
     Name the folder in the environment variable PROXIMAL_FEMUR_SEG_MODELS to segment with these weights.
+
+    On several GPUs or machines, which share the folders, start it with torchrun; the recipe's batch is shared out:
+
+    \b
+      torchrun --nproc_per_node 2 -m ProximalFemurSegLib train --network ...
     """
     from ..errors import BadInputError, CancelledError
+    from ..inference.devices import choose_device
     from ..models import find_preset
+    from ..training.processes import joined_processes
 
     preset = find_preset(network)
     stages = [s for s in preset.stages if stage in (None, s.role)]
@@ -64,12 +72,15 @@ def train(network, data, output, stage, resume, progress_style, as_json, **choic
         roles = ", ".join(s.role for s in preset.stages)
         raise BadInputError(f"The network {network} has no stage '{stage}'; choose one of {roles}.")
     trained = []
-    with Progress(progress_style) as progress:
-        try:
-            for one in stages:
-                trained.append(_train_one(preset, one, data, output, resume, progress, **choices))
-        except KeyboardInterrupt:
-            raise CancelledError(f"Stopped; the same command with --resume goes on from '{output}'.") from None
+    with joined_processes(choose_device(choices.pop("device"))) as processes:
+        with Progress(progress_style if processes.first else "none") as progress:
+            try:
+                for one in stages:
+                    trained.append(_train_one(preset, one, data, output, resume, progress, processes, **choices))
+            except KeyboardInterrupt:
+                raise CancelledError(f"Stopped; the same command with --resume goes on from '{output}'.") from None
+    if not processes.first:
+        return
     if as_json:
         print_json({"output": output, "trained": trained})
         return
@@ -78,56 +89,63 @@ def train(network, data, output, stage, resume, progress_style, as_json, **choic
                    f"{entry['validation']['dice']:.4f}; trained on {entry['trained_on']}.")
 
 
-def _train_one(preset, stage, data, output, resume, progress, *, epochs, minutes, recipe_file, start, patch, scenes,
-               anatomy, simulated, seed, device, workers) -> dict:
+def _train_one(preset, stage, data, output, resume, progress, processes, *, epochs, minutes, recipe, start, patch,
+               scenes, anatomy, simulated, seed, workers) -> dict | None:
+    import dataclasses
     import json
     import math
 
-    from ..inference.devices import choose_device
     from ..models import sha256, weights_path
-    from ..training.phantom_training import phantom_recipe
-    from ..training.recipe import read_recipe
-    from ..training.stage_training import pair_training_data, phantom_training_data, train_stage
+    from ..training.recipe_files import find_recipe
+    from ..training.stage_data import pair_training_data, phantom_training_data
+    from ..training.stage_training import train_stage
     from ..training.start import read_start
     from ..training_figure import draw_training_curves
 
     folder = output / stage.role
+    recipe = find_recipe(recipe, stage)
+    changes = {"epochs": epochs, "minutes": minutes, "seed": seed}
+    recipe = recipe.replace(**{name: value for name, value in changes.items() if value is not None})
+    stage = dataclasses.replace(stage, options=recipe.options)
     start = weights_path(stage) if start == "shipped" else start
     state = read_start(start, stage) if start else None
-    recipe = read_recipe(recipe_file) if recipe_file else phantom_recipe(stage, minutes, seed=seed)
-    if recipe_file and minutes:
-        recipe = recipe.replace(minutes=minutes)
-    device = choose_device(device)
     title = f"preparing {stage.role}"
-    if data == "phantom":
-        held_out = max(1, math.ceil(scenes / 8))
-        count = iter(range(1_000_000))
-        total = (scenes + held_out) * (1 if anatomy is None else 2)
-        prepared = phantom_training_data(
-            stage, output / "phantoms", anatomy, scenes, held_out, patch, seed,
-            announce=lambda text: progress(title, next(count), total),
+
+    def prepare():
+        if data == "phantom":
+            held_out = max(1, math.ceil(scenes / 8))
+            count = iter(range(1_000_000))
+            total = (scenes + held_out) * (1 if anatomy is None else 2)
+            return phantom_training_data(
+                stage, output / "phantoms", anatomy, scenes, held_out, patch, recipe.seed,
+                announce=lambda text: progress(title, next(count), total), recipe=recipe,
+            )
+        return pair_training_data(
+            stage, preset.modality, data, folder / "pairs", simulated, patch, recipe.seed,
+            progress=lambda done, total: progress(title, done, total), recipe=recipe,
         )
-    else:
-        prepared = pair_training_data(
-            stage, preset.modality, data, folder / "pairs", simulated, patch, seed,
-            progress=lambda done, total: progress(title, done, total),
-        )
+
+    # The first process makes the files, the others find them.
+    prepared = prepare() if processes.first else None
+    processes.from_first(None)
+    prepared = prepared or prepare()
     if start:
         prepared.description["started_from"] = {"weights": Path(start).stem, "sha256": sha256(start)}
-    if epochs:
-        recipe = recipe.replace(steps=max(1, math.ceil(epochs * prepared.epoch / recipe.batch_size)))
-    recipe = recipe.replace(validate_every=min(recipe.validate_every, recipe.steps))
+    steps = recipe.steps if recipe.epochs is None else math.ceil(recipe.epochs * prepared.epoch / recipe.batch_size)
 
     def report(entry):
         # With a time budget the schedule ends with whichever of steps and minutes comes first.
-        share = entry["step"] / recipe.steps
+        share = entry["step"] / steps
         if recipe.minutes:
             share = max(share, entry["seconds"] / 60 / recipe.minutes)
         progress(f"training {stage.role}", min(share, 1.0), 1)
 
     result, weights = train_stage(
-        stage, prepared, recipe, folder, output, resume, device, workers, report, start=state
+        stage, prepared, recipe, folder, output, resume, processes.device, workers, report, start=state,
+        processes=processes,
     )
+    if weights is None:
+        return None
     draw_training_curves(folder, weights.with_name(f"{weights.stem}-curves.png"), f"{preset.name}, {stage.role}")
     card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
     return {

@@ -80,8 +80,18 @@ class Patch25D(nn.Module):
         self.every, self.voxels, self.classes = every, voxels, classes
         self.cnn = PyramidalCNN(base_features, 3, classes, dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Image (B, 1, D, H, W) to logits (B, classes, D, H, W)."""
+    def forward(self, x: torch.Tensor, inside: bool = False) -> torch.Tensor:
+        """Image (B, 1, D, H, W) to logits (B, classes, D, H, W).
+
+        With ``inside``, the three patches of one voxel each, (B, 3, 1, 32, 32), to its logits, (B, classes, 1, 1, 1).
+        """
+        if inside:
+            shape = (3, 1, PATCH, PATCH)
+            blocks.require(
+                tuple(x.shape[1:]) == shape,
+                f"{self.name}: the patches of a voxel have the shape {shape}, not {tuple(x.shape[1:])}.",
+            )
+            return self.cnn.patches(x[:, :, 0])[:, :, None, None, None]
         blocks.check_input(self.name, x.shape, 1, self.size_multiple)
         return torch.stack([self._logits(image[0]) for image in x])
 

@@ -60,15 +60,45 @@ class SliceWise(nn.Module):
         """Each of (D, H, W) must be a multiple of this."""
         return (1, self._multiple, self._multiple)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Image (B, 1, D, H, W) to logits (B, classes, D, H, W)."""
+    def margins(self, shape) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """How much of an image of a shape (D, H, W) is only looked at if nothing is made up around it.
+
+        Returns
+        -------
+        tuple of (int, int)
+            Voxels before and behind what `forward` with ``inside`` gives logits for, along each axis.
+
+        Raises
+        ------
+        BadInputError
+            If nothing is left of such an image.
+        """
+        reach = self.slices // 2
+        blocks.require(
+            shape[0] > 2 * reach, f"{self.name} sees {self.slices} slices at once, more than the {shape[0]} given."
+        )
+        return ((reach, reach), *self._planar_margins(shape[1:]))
+
+    def _planar_margins(self, size) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (0, 0), (0, 0)
+
+    def forward(self, x: torch.Tensor, inside: bool = False) -> torch.Tensor:
+        """Image (B, 1, D, H, W) to logits (B, classes, D, H, W), or only of what lies inside the `margins`."""
         blocks.check_input(self.name, x.shape, 1, self.size_multiple)
+        if inside:
+            self.margins(x.shape[2:])
+            return self._inside(x[:, 0].unfold(1, self.slices, 1).movedim(-1, 2))
         stacked = adjacent_slices(x, self.slices).contiguous(memory_format=torch.channels_last)
         if self.training:
             logits = self._slices(stacked)
         else:
             logits = torch.cat([self._slices(part) for part in stacked.split(_SLICES_AT_ONCE)])
         return logits.reshape(x.shape[0], x.shape[2], *logits.shape[1:]).transpose(1, 2)
+
+    def _inside(self, stacked: torch.Tensor) -> torch.Tensor:
+        """(B, D, slices, H, W) to logits (B, classes, D, H', W')."""
+        planar = stacked.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.planar(planar).unflatten(0, stacked.shape[:2]).transpose(1, 2)
 
     def _slices(self, stacked: torch.Tensor) -> torch.Tensor:
         """(N, slices, H, W) to logits (N, classes, H, W)."""

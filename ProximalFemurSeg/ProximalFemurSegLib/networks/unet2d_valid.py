@@ -112,6 +112,18 @@ class UNet2DValid(SliceWise):
         super().__init__(name, planar, slices, 1)
         self.levels, self.patch, self.patches, self.output, self.offset = levels, patch, patches, output, offset
 
+    def _planar_margins(self, size):
+        margins = []
+        for pixels in size:
+            output, offset = valid_output(pixels, self.levels)
+            blocks.require(
+                output > 0,
+                f"{self.name}: of {pixels} pixels nothing is left after {self.levels} unpadded levels; use at least "
+                f"{smallest_input(self.levels)}.",
+            )
+            margins.append((offset, pixels - offset - output))
+        return tuple(margins)
+
     def _slices(self, stacked: torch.Tensor) -> torch.Tensor:
         if self.training:
             return self._in_one(stacked)

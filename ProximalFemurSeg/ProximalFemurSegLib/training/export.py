@@ -48,7 +48,7 @@ def hardware() -> dict:
 
 
 def thin_curves(folder, points: int = 200) -> dict:
-    """Loss and Dice over the steps, at most about ``points`` of each, from a training's log."""
+    """Loss, Dice and accuracy over steps and epochs, at most about ``points`` of each, from a training's log."""
     entries = read_log(folder)
     steps = [e for e in entries if "loss" in e]
     checks = [e for e in entries if "validation" in e]
@@ -59,12 +59,20 @@ def thin_curves(folder, points: int = 200) -> dict:
 
     steps, checks = (thin(rows) if rows else [] for rows in (steps, checks))
     names = sorted({name for e in checks for name in e["validation"]})
-    return {
-        "training": {"step": [e["step"] for e in steps], "loss": [e["loss"] for e in steps],
-                     "dice": [e["dice"] for e in steps]},
+    curves = {
+        "training": {name: [e[name] for e in steps] for name in ("step", "loss", "dice", "accuracy")
+                     if all(name in e for e in steps)},
         "validation": {"step": [e["step"] for e in checks],
                        **{name: [e["validation"].get(name) for e in checks] for name in names}},
     }
+    for part, rows in (("training", steps), ("validation", checks)):
+        if rows and all("epoch" in e for e in rows):
+            curves[part]["epoch"] = [e["epoch"] for e in rows]
+    return curves
+
+
+def _last_validation(folder) -> dict:
+    return next((e["validation"] for e in reversed(read_log(folder)) if "validation" in e), {})
 
 
 def export_training(folder, stage: models.Stage, data: dict, out_dir=None, which: str = "best", metrics=None,
@@ -135,7 +143,7 @@ def export_training(folder, stage: models.Stage, data: dict, out_dir=None, which
         "seed": recipe["seed"],
         "recipe": recipe,
         "training": {"steps": saved["step"], "minutes": round(saved["seconds"] / 60, 1), "weights": which,
-                     "validation": saved.get("metrics", {})},
+                     "validation": saved.get("metrics") or _last_validation(folder)},
         "command": command if command is not None else " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": commit if commit is not None else source_commit(),
         "hardware": hardware(),

@@ -7,6 +7,7 @@ from pathlib import Path
 from .phantom_cohort import is_training_case
 from .phantom_data import CtSamples, LocatorSamples, MrSamples
 from .recipe import Recipe
+from .recipe_files import DEFAULT, find_recipe
 from .validation import DiceValidation
 
 # Patches are smaller than the windows of inference (the networks are convolutional): what two cores train in an hour.
@@ -27,22 +28,8 @@ def patch_shape(stage) -> tuple[int, int, int]:
 
 
 def phantom_recipe(stage, minutes: float | None = None, steps: int = 20000, seed: int = 1) -> Recipe:
-    """The recipe for a stage of a preset (`models.Stage`); wide steps at first, cosine to nothing at the end."""
-    return Recipe(
-        architecture=stage.architecture,
-        options=dict(stage.options),
-        loss="dice-ce",
-        optimizer="adamw",
-        learning_rate=2e-3,
-        weight_decay=1e-4,
-        warmup_steps=60,
-        steps=steps,
-        minutes=minutes,
-        ema_decay=0.99,
-        seed=seed,
-        validate_every=400,
-        checkpoint_minutes=2.0,
-    )
+    """The program's own recipe for a stage of a preset (`models.Stage`)."""
+    return find_recipe(DEFAULT, stage).replace(steps=steps, minutes=minutes, seed=seed)
 
 
 def phantom_samples(stage, folder, held_out: bool = False, shape=None, seed: int = 0):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..errors import BadInputError
 from .augmentation import Augmentation
@@ -212,32 +211,3 @@ def _as_augmentation(entries: dict) -> Augmentation:
         raise BadInputError(f"The recipe's augmentation has the unknown entry {', '.join(unknown)}; known are "
                             f"{', '.join(known)}.")
     return Augmentation(**entries)
-
-
-def read_recipe(path) -> Recipe:
-    """Read a recipe from a .json or .toml file.
-
-    Raises
-    ------
-    BadInputError
-        If the file cannot be read or says something impossible.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"The recipe {path} cannot be read: {error.strerror}.") from error
-    try:
-        if path.suffix.lower() == ".toml":
-            try:
-                import tomllib
-            except ModuleNotFoundError as error:  # Python before 3.11
-                raise BadInputError(f"Reading {path} needs Python 3.11; write the recipe as JSON.") from error
-            entries = tomllib.loads(text)
-        else:
-            entries = json.loads(text)
-    except ValueError as error:
-        raise BadInputError(f"The recipe {path} is not well formed: {error}.") from error
-    if not isinstance(entries, dict):
-        raise BadInputError(f"The recipe {path} must be a table of entries.")
-    return Recipe.from_dict(entries, source=f"The recipe {path}")

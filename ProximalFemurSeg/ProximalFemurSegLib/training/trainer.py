@@ -118,7 +118,7 @@ def train(
         What to train and how.
     dataset : object
         With ``sample(index) -> (image float32 (C, D, H, W), target int (D, H, W))``; step n (from 0) takes the samples
-        n * batch_size onward.
+        n * batch_size onward. The image may be larger than the target by the margins of a planar network.
     out_dir : path
         Folder for checkpoints and the log; see `TrainingResult`.
     validation : callable or None
@@ -400,8 +400,10 @@ class _Training:
         """Add the gradient of a batch, a share of the step's; returns the share of the loss, and `overlap_counts`."""
         images = images.to(self.device, memory_format=torch.channels_last_3d)
         targets = targets.to(self.device)
+        # What is only looked at, around what is learnt from, need not be made up.
+        context = {} if images.shape[2:] == targets.shape[1:] else {"inside": True}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            outputs = self.parallel(images)
+            outputs = self.parallel(images, **context)
         outputs = outputs if isinstance(outputs, list) else [outputs]
         counts = counts.to(self.device)
         parts = [self.loss_function(o, targets, counts) * w for o, w in zip(outputs, output_weights(len(outputs)))]

@@ -22,7 +22,9 @@ class DiceValidation:
     """
 
     def __init__(self, dataset, count: int, first: int = 0, loss=None):
-        self._samples = [dataset.sample(index) for index in range(first, first + count)]
+        samples = (dataset.sample(index) for index in range(first, first + count))
+        # Whole scans of a fold have to fit into memory together.
+        self._samples = [(image, torch.as_tensor(target).to(torch.uint8)) for image, target in samples]
         self._loss = loss
 
     @torch.inference_mode()
@@ -37,7 +39,7 @@ class DiceValidation:
         per_class, losses, own_losses, right, voxels = {}, [], [], 0, 0
         for image, target in self._samples:
             image = torch.as_tensor(image)[None].to(device, memory_format=torch.channels_last_3d)
-            target = torch.as_tensor(target)[None].to(device).long()
+            target = target[None].to(device).long()
             with torch.autocast(device.type, torch.bfloat16, enabled=low):
                 logits = network(image)
             losses.append(float(torch.nn.functional.cross_entropy(logits.float(), target)))
