@@ -59,6 +59,12 @@ def label_components(mask: np.ndarray, connectivity: int = 26) -> tuple[np.ndarr
     ValueError
         Another connectivity.
     """
+    labels, count = _label(mask, connectivity)
+    return labels, np.bincount(labels.ravel(), minlength=count + 1)
+
+
+def _label(mask, connectivity):
+    """(labels, how many there are)"""
     if connectivity not in _CONNECTIVITY:
         raise ValueError(f"Connectivity is 6, 18 or 26, not {connectivity}.")
     mask = np.ascontiguousarray(mask)
@@ -67,11 +73,8 @@ def label_components(mask: np.ndarray, connectivity: int = 26) -> tuple[np.ndarr
     except ImportError:
         from scipy import ndimage
 
-        structure = ndimage.generate_binary_structure(3, _CONNECTIVITY[connectivity])
-        labels, _ = ndimage.label(mask, structure)
-        return labels, np.bincount(labels.ravel())
-    labels = cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity)
-    return labels, cc3d.statistics(labels)["voxel_counts"].astype(np.int64)
+        return ndimage.label(mask, ndimage.generate_binary_structure(3, _CONNECTIVITY[connectivity]))
+    return cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity, return_N=True)
 
 
 def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
@@ -112,9 +115,11 @@ def _keep(mask, connectivity, choose) -> np.ndarray:
     result = np.zeros(mask.shape, bool)
     box = bounding_box(mask)
     if box is not None:
-        labels, sizes = label_components(mask[box], connectivity)
-        kept = np.concatenate([[False], choose(sizes[1:])])
-        result[box] = kept[labels]
+        labels, count = _label(mask[box], connectivity)
+        sizes = [np.count_nonzero(mask[box])] if count == 1 else np.bincount(labels.ravel())[1:]
+        kept = choose(np.asarray(sizes))
+        # Mostly all of it is one piece: then there is nothing to look up.
+        result[box] = mask[box] if kept.all() else np.concatenate([[False], kept])[labels]
     return result
 
 
@@ -132,8 +137,9 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
     box = bounding_box(mask)
     if box is not None:
         background = np.pad(~result[box], 1, constant_values=True)
-        labels, _ = label_components(background, connectivity=6)
-        result[box] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
+        labels, count = _label(background, connectivity=6)
+        if count > 1:
+            result[box] = (labels != labels[0, 0, 0])[1:-1, 1:-1, 1:-1]
     return result
 
 

@@ -491,8 +491,9 @@ def test_a_script_segments_and_waits(adapter):
         segment_volume_node(adapter, node, InProcessRunner(stop))
 
 
-def test_a_step_of_the_slider_on_a_papers_mr_is_quick(session):
+def test_a_step_of_the_slider_on_a_papers_mr_is_quick(session, adapter):
     """512 x 512 x 60, as in the papers; time of this process alone, so that a busy machine does not count."""
+    adapter.update_surface = lambda node: None  # it waits until the slider rests
     volume = stand_in.ball_image((60, 512, 512), (0.234, 0.234, 1.5))
     node = choose(session, volume)
     run(session)
@@ -501,6 +502,6 @@ def test_a_step_of_the_slider_on_a_papers_mr_is_quick(session):
         before = time.process_time()
         session.move_threshold(threshold)
         steps.append(time.process_time() - before)
-    assert min(steps) < 0.3, steps
+    assert min(steps) < 0.15, steps
     mask = masks_from_segmentation(session.live.nodes.segmentation, node)["trabecular_left"].array
     assert np.array_equal(mask, volume.array > 58)

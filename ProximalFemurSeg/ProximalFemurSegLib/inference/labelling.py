@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import BadInputError
 from ..orientation import closest_reorientation
 from .description import describe_regions
+from .main_part import LEAST_THRESHOLD
 from .measurements import border_of, volume_row
 from .result import Probabilities, SegmentationResult, empty_array
 
@@ -37,28 +38,31 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
     BadInputError
         If the threshold or a step is unknown, or the network's card has no such threshold.
     """
-    from ..postprocessing import postprocess as clean
+    from ..postprocessing import postprocess_steps
 
     maps, outer_role = probabilities.maps, probabilities.outer_role
     grid = maps[outer_role].grid
     thresholds = _thresholds(probabilities, threshold)
+    steps = postprocess_steps(postprocess)
     labels = empty_array(grid.shape, np.uint8)
     # As for the networks: ties between components are not to depend on the array's order.
     change = closest_reorientation(grid, "SPL")
     turned = change.grid(grid)
-    sides, rows, remarks = {}, [], []
+    sides, rows, remarks, boxes = {}, [], [], []
     for number, region in enumerate(probabilities.regions):
-        inside = {r: change.apply(maps[r].array[region.window]) > thresholds[r] for r in maps}
-        outer = clean(inside[outer_role], turned, postprocess)
-        border = change.apply(border_of(region, grid))
+        box, outer = _outer_mask(probabilities, number, thresholds[outer_role], steps, change, turned)
+        within = tuple(slice(b.start - start, b.stop - start) for b, start in zip(box, region.start))
+        border = change.apply(border_of(region, grid)[within])
+        boxes.append(box)
         first = 1 + _SECOND_FEMUR * number
         if "endosteal" in maps:
-            inner = clean(inside["endosteal"] & outer, turned, postprocess) & outer
+            marrow = change.apply(maps["endosteal"].array[box]) > thresholds["endosteal"]
+            inner = _apply(steps, marrow & outer, turned) & outer
             parts = {first: (TRABECULAR, inner), first + 1: (CORTICAL, outer & ~inner)}
         else:
             # The MR networks segment trabecular bone; a periosteal network alone does not know the cortex.
             parts = {first: (TRABECULAR if outer_role == "bone" else "whole bone", outer)}
-        view = change.apply(labels[region.window])
+        view = change.apply(labels[box])
         for label, (name, mask) in parts.items():
             view[mask] = label
             sides[label] = (name, region.side)
@@ -88,7 +92,28 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
         },
         threshold=thresholds,
         probabilities=probabilities,
+        window=tuple(slice(min(b.start for b in axis), max(b.stop for b in axis)) for axis in zip(*boxes)),
     )
+
+
+def _outer_mask(probabilities, number, threshold, steps, change, grid):
+    """(box of the image, mask in it, turned round) of one femur; beyond the box there is none of it."""
+    region = probabilities.regions[number]
+    values = probabilities.maps[probabilities.outer_role].array
+    if steps and steps[0].name == "largest" and threshold >= LEAST_THRESHOLD:
+        part = probabilities.main_part(number)
+        if part is not None:
+            box = tuple(slice(a + b.start, a + b.stop) for a, b in zip(region.start, part.box))
+            piece = steps[0](change.apply((values[box] > threshold) & part.inside), grid)
+            if np.count_nonzero(piece) > part.rest:
+                return box, _apply(steps[1:], piece, grid)
+    return region.window, _apply(steps, change.apply(values[region.window]) > threshold, grid)
+
+
+def _apply(steps, mask, grid):
+    for step in steps:
+        mask = step(mask, grid)
+    return mask
 
 
 def _thresholds(probabilities: Probabilities, threshold) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..volume import Grid, Volume
+from .main_part import MainPart, find_main_part
 
 
 @dataclass(eq=False)
@@ -56,6 +57,10 @@ class Probabilities:
         Wall time of each step.
     messages : list of str
         What was decided or fallen back to, one sentence each.
+
+    Notes
+    -----
+    The maps are not to be changed: where the bone is in them is looked up once (:meth:`main_part`).
     """
 
     maps: dict[str, Volume]
@@ -67,6 +72,14 @@ class Probabilities:
     weights: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    _main_parts: dict = field(default_factory=dict, init=False, repr=False)
+
+    def main_part(self, number: int) -> MainPart | None:
+        """Where in a region (its number in the list) the bone is, in the outermost map."""
+        if number not in self._main_parts:
+            values = self.maps[self.outer_role].array[self.regions[number].window]
+            self._main_parts[number] = find_main_part(values)
+        return self._main_parts[number]
 
     @property
     def window(self) -> tuple[slice, slice, slice]:
@@ -103,6 +116,8 @@ class SegmentationResult:
         Role to the probability above which a voxel is bone.
     probabilities : Probabilities
         To change the threshold without running the network again.
+    window : tuple of slice
+        The part of the image outside of which no voxel has a label.
     """
 
     probability: Volume
@@ -112,6 +127,7 @@ class SegmentationResult:
     measurements: dict[str, Any]
     threshold: dict[str, float]
     probabilities: Probabilities
+    window: tuple[slice, slice, slice]
 
     @property
     def messages(self) -> list[str]:

@@ -113,6 +113,10 @@ def load_steps(adapter, input_node, result, previous: ResultNodes | None = None)
     yield nodes
     write_measurements(adapter, nodes, result.measurements)
     place_beside(input_node, nodes.probability, nodes.endosteal, nodes.segmentation, nodes.table)
+    for number in range(len(result.probabilities.regions)):
+        # Looked up now, it does not hold up the first step of the threshold.
+        yield nodes
+        result.probabilities.main_part(number)
     yield nodes
 
 
@@ -155,9 +159,8 @@ def write_measurements(adapter, nodes: ResultNodes, measurements) -> None:
 
 
 def masked_part(result):
-    """((k, j, i) where it begins, uint8 labels) of the part of the label map in which femora were looked for."""
-    part = result.probabilities.window
-    return tuple(axis.start for axis in part), result.labels.array[part]
+    """((k, j, i) where it begins, uint8 labels) of the part of the label map that holds anything."""
+    return tuple(axis.start for axis in result.window), result.labels.array[result.window]
 
 
 def threshold_note(result) -> str:

@@ -70,6 +70,7 @@ def write_result(result: SegmentationResult, folder: Path) -> None:
         "names": {role: volume.name for role, volume in result.probabilities.maps.items()},
         "sides": {str(label): entry for label, entry in result.sides.items()},
         "threshold": result.threshold,
+        "window": [[axis.start, axis.stop] for axis in result.window],
         "measurements": result.measurements,
     }
     (folder / _RESULT).write_text(json.dumps(plain(description)), encoding="utf-8")
@@ -108,6 +109,7 @@ def read_result(folder: Path, image: Volume) -> Iterator[SegmentationResult | No
             measurements=description["measurements"],
             threshold=description["threshold"],
             probabilities=probabilities,
+            window=tuple(slice(*ends) for ends in description["window"]),
         )
     except (OSError, ValueError, KeyError) as error:
         raise ProximalFemurSegError(f"What came back of the segmentation cannot be read ({error}).") from None
