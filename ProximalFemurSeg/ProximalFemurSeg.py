@@ -25,6 +25,7 @@ from slicer.util import VTKObservationMixin
 from ProximalFemurSegLib import presenter
 from ProximalFemurSegLib.desktop import child_command, packages
 from ProximalFemurSegLib.desktop.adapter import DesktopAdapter
+from ProximalFemurSegLib.desktop.sections import SECTIONS
 from ProximalFemurSegLib.desktop.self_test import SelfTest
 from ProximalFemurSegLib.mrml.session import Session
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner
@@ -104,28 +105,32 @@ class ProximalFemurSegParameterNode:
     device: str = "auto"
     threshold: Annotated[float, WithinRange(0.01, 0.99)] = 0.5
     thresholdMethod: str = "model"
+    postprocess: str = "auto"
     overlayOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.0
+    hideBelowThreshold: bool = True
+    fillMasks: bool = True
     showSurface: bool = True
+    showUncertainty: bool = False
+    signedDistance: bool = False
     probabilityVolume: vtkMRMLScalarVolumeNode
     endostealProbabilityVolume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
     resultsTable: vtkMRMLTableNode
+    uncertaintyVolume: vtkMRMLScalarVolumeNode
 
 
 class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel."""
+    """The panel: its life, and its sections, which are in ProximalFemurSegLib.desktop.sections."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
-        self._networks = ()
-        self._programmatic = False
+        self.parameters = None
+        self.updating = False
+        self.sections = ()
+        self._guiTag = None
         self._observedSegmentation = None
-
-    # Life of the panel
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -135,60 +140,37 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = ProximalFemurSegLogic()
-
-        self._pollTimer = qt.QTimer()
-        self._pollTimer.setInterval(_POLL_MILLISECONDS)
-        self._pollTimer.timeout.connect(self.onPoll)
-        self._settleTimer = qt.QTimer()
+        self._pollTimer = self._timer(_POLL_MILLISECONDS, self.onPoll)
+        self._settleTimer = self._timer(_SETTLE_MILLISECONDS, self.onSettle)
         self._settleTimer.setSingleShot(True)
-        self._settleTimer.setInterval(_SETTLE_MILLISECONDS)
-        self._settleTimer.timeout.connect(self.onSettle)
-
-        self._fillNetworks()
-        self._fillDevices()
-        self.ui.resultTable.setColumnCount(3)
-        self.ui.resultTable.verticalHeader().setVisible(False)
-        header = self.ui.resultTable.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
-
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
-
-        self.ui.applyButton.connect("clicked(bool)", self.onApply)
-        self.ui.cancelButton.connect("clicked(bool)", self.onCancel)
-        self.ui.renewButton.connect("clicked(bool)", self.onRenew)
-        self.ui.networkComboBox.connect("currentIndexChanged(int)", self.onNetwork)
-        self.ui.deviceComboBox.connect("currentIndexChanged(int)", self.onDevice)
-        self.ui.thresholdSlider.connect("valueChanged(double)", self.onThreshold)
-        self.ui.overlaySlider.connect("valueChanged(double)", self.onOverlay)
-        self.ui.surfaceCheckBox.connect("toggled(bool)", self.onSurface)
-        for method, button in self._thresholdButtons().items():
-            button.connect("clicked(bool)", lambda checked=False, method=method: self.onThresholdMethod(method))
-
+        self.sections = [section(self) for section in SECTIONS]
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.initializeParameterNode()
 
     def cleanup(self):
         """The application closes, or the module is reloaded."""
         self._pollTimer.stop()
         self._settleTimer.stop()
+        for section in self.sections:
+            section.close()
         self.setParameterNode(None)
         self.removeObservers()
         self.logic.close()
 
     def enter(self):
         self.initializeParameterNode()
+        self.logic.ask_devices()
+        self.watch()
 
     def exit(self):
         """Another module is opened; a run goes on and is loaded when it is done."""
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-            self._parameterNode = None
-        self._observeSegmentation(None)
+        for section in self.sections:
+            section.leave()
+        self._letGo()
         if not self.logic.busy:
             self.logic.rest()
 
@@ -199,17 +181,19 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         importlib.invalidate_caches()
         ScriptedLoadableModuleWidget.onReload(self)
 
+    # The scene
+
     def onSceneStartClose(self, caller, event):
         self._pollTimer.stop()
         self._settleTimer.stop()
+        for section in self.sections:
+            section.leave()
         self.logic.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
             self.initializeParameterNode()
-        else:
-            self.refresh()
 
     def onSceneEndImport(self, caller, event):
         if self.parent.isEntered:
@@ -221,102 +205,39 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             qt.QTimer.singleShot(0, self.onNodesChanged)
 
     def onNodesChanged(self):
-        if self._parameterNode:
+        if self.parameters:
             self.logic.session.restore()
             self.refresh()
 
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
-        if not self._parameterNode.inputVolume:
+        if not self.parameters.inputVolume:
             first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
             if first:
-                self._parameterNode.inputVolume = first
+                self.parameters.inputVolume = first
 
     def setParameterNode(self, parameterNode):
-        if self._parameterNode:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
-        self._parameterNode = parameterNode
-        self._parameterNodeGuiTag = None
-        if self._parameterNode:
-            self._programmatic = True
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self._programmatic = False
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self._letGo()
+        self.parameters = parameterNode
+        if parameterNode:
+            self.updating = True
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.updating = False
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.logic.session.restore()
-        self._observeSegmentation(self._parameterNode.segmentation if self._parameterNode else None)
+            self._observeSegmentation(parameterNode.segmentation)
         self.refresh()
 
-    # What the user does
-
-    def onApply(self):
-        with slicer.util.tryWithErrorDisplay(_("The segmentation could not be started.")):
-            if self.logic.start(self._parameterNode):
-                self._pollTimer.start()
-        self.refresh()
-
-    def onCancel(self):
-        self.logic.session.cancel()
-        self.refresh()
-
-    def onPoll(self):
-        running = self.logic.session.status.state is State.RUNNING
-        status = self.logic.poll()
-        if not self.logic.busy:
-            self._pollTimer.stop()
-            if not self.parent.isEntered:
-                self.logic.rest()
-        if running and status.over:
-            if status.state is State.FAILED:
-                logging.error("ProximalFemurSeg: %s\n%s", status.message, status.log)
-                slicer.util.errorDisplay(status.message, detailedText=status.log)
-            self.onSurface()
-        if running:
-            self.refresh()
-
-    def onNetwork(self, index):
-        if self._parameterNode and not self._programmatic and index >= 0:
-            self._parameterNode.network = self._networks[index].name
-
-    def onDevice(self, index):
-        if self._parameterNode and not self._programmatic and index >= 0:
-            self._parameterNode.device = self.ui.deviceComboBox.itemData(index)
-
-    def onThreshold(self, value):
-        # The slider shows two decimals: that it rounds the threshold of a result is no wish for another one.
-        present, decimals = self.logic.session.threshold, self.ui.thresholdSlider.decimals
-        same = present is not None and round(present, decimals) == round(value, decimals)
-        if not self._programmatic and not same:
-            self._moveThreshold(value)
-
-    def onThresholdMethod(self, method):
-        self._moveThreshold(method)
-
-    def onSettle(self):
-        self.logic.session.settle()
-        self._pollTimer.start()
-        self.onSurface()
-        self.refresh()
-
-    def onRenew(self):
-        with slicer.util.tryWithErrorDisplay(_("No new segmentation could be made."), waitCursor=True):
-            self.logic.session.renew()
-        self._pollTimer.start()
-        self.onSurface()
-        self.refresh()
-
-    def onOverlay(self, value):
-        if self._parameterNode:
-            self.logic.adapter.show_probability(self._parameterNode.probabilityVolume, value)
-
-    def onSurface(self, checked=None):
-        segmentation = self._parameterNode.segmentation if self._parameterNode else None
-        if segmentation and segmentation.GetDisplayNode():
-            segmentation.GetDisplayNode().SetVisibility3D(self._parameterNode.showSurface)
+    def _letGo(self):
+        if self.parameters:
+            self.parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self.parameters, self._guiTag = None, None
+        self._observeSegmentation(None)
 
     def onParameterNodeModified(self, caller=None, event=None):
         self.logic.session.restore()
-        self._observeSegmentation(self._parameterNode.segmentation)
+        self._observeSegmentation(self.parameters.segmentation)
         self.refresh()
 
     def onSegmentationModified(self, caller=None, event=None):
@@ -340,106 +261,56 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.addObserver(segmentation, event, self.onSegmentationModified)
         self._observedSegmentation = segmentation
 
-    def _moveThreshold(self, threshold):
-        with slicer.util.tryWithErrorDisplay(_("The threshold could not be set.")):
-            if self.logic.session.move_threshold(threshold) is not None:
-                self._settleTimer.start()
-                self._showResults()
+    # What goes on
 
-    # What the user sees
+    def watch(self):
+        """Look at what is going on until it is over."""
+        self._pollTimer.start()
+
+    def settleSoon(self):
+        """The masks have moved: what takes longer follows when they have come to rest."""
+        self._settleTimer.start()
+        for section in self.sections:
+            section.refresh_results()
+
+    def onPoll(self):
+        running = self.logic.running
+        status = self.logic.poll()
+        if not self.logic.busy:
+            self._pollTimer.stop()
+            if not self.parent.isEntered:
+                self.logic.rest()
+            self.refresh()
+        elif running:
+            self.refresh()
+        if running and status.over:
+            self.show()
+            if status.state is State.FAILED:
+                logging.error("ProximalFemurSeg: %s\n%s", status.message, status.log)
+                slicer.util.errorDisplay(status.message, detailedText=status.log)
+
+    def onSettle(self):
+        self.logic.session.settle()
+        self.show()
+        self.watch()
+        self.refresh()
+
+    def show(self):
+        """Bring the views up to what is chosen."""
+        for section in self.sections:
+            section.show()
 
     def refresh(self):
         """Show the present state of things."""
-        if not self._parameterNode:
-            return
-        self._showChoices()
-        view = presenter.present(self.logic.session.panel_state(self._chosenNetwork()))
-        self.ui.applyButton.enabled = view.apply_enabled
-        self.ui.applyButton.toolTip = view.apply_tooltip
-        self.ui.cancelButton.enabled = view.cancel_enabled
-        for widget in (
-            self.ui.inputSelector,
-            self.ui.sideComboBox,
-            self.ui.modalityComboBox,
-            self.ui.networkComboBox,
-            self.ui.deviceComboBox,
-        ):
-            widget.enabled = view.choices_enabled
-        self.ui.progressBar.visible = view.progress_visible
-        self.ui.progressBar.maximum = 0 if view.progress_percent is None else 100
-        self.ui.progressBar.value = view.progress_percent or 0
-        self.ui.statusLabel.text = view.status_text
-        self.ui.statusLabel.visible = bool(view.status_text)
-        self.ui.thresholdSlider.enabled = view.threshold_enabled
-        live = self.logic.session.live
-        points = live.probabilities.operating_points if live else {}
-        for method, button in self._thresholdButtons().items():
-            known = method in ("model", "otsu") or all(method in point for point in points.values())
-            button.enabled = view.threshold_enabled and known
-        self.ui.thresholdHintLabel.text = view.threshold_hint
-        self.ui.thresholdHintLabel.visible = view.renew_visible
-        self.ui.thresholdSlider.toolTip = view.threshold_hint or _(
-            "Probability (0 to 1) above which a voxel is bone. The mask, its volume and the overlay follow at once."
-        )
-        self.ui.renewButton.visible = view.renew_visible
-        self._showResults()
+        if self.parameters:
+            for section in self.sections:
+                section.refresh()
 
-    def _showChoices(self):
-        self._programmatic = True
-        names = [entry.name for entry in self._networks]
-        wanted = self._parameterNode.network
-        self.ui.networkComboBox.setCurrentIndex(names.index(wanted) if wanted in names else 0)
-        self.ui.networkNoteLabel.text = self._chosenNetwork().note
-        index = self.ui.deviceComboBox.findData(self._parameterNode.device)
-        self.ui.deviceComboBox.setCurrentIndex(max(index, 0))
-        self._programmatic = False
-
-    def _showResults(self):
-        session = self.logic.session
-        measurements = session.measurements()
-        table = presenter.result_table(measurements)
-        self.ui.resultTable.setHorizontalHeaderLabels(list(table.header))
-        self.ui.resultTable.setRowCount(len(table.rows))
-        for r, row in enumerate(table.rows):
-            for c, text in enumerate(row):
-                self.ui.resultTable.setItem(r, c, qt.QTableWidgetItem(text))
-        self._fitTable()
-        self.ui.resultNoteLabel.text = "\n".join([*table.notes, presenter.result_summary(measurements)]).strip()
-        self.ui.messageLabel.text = "\n".join(presenter.result_messages(measurements))
-
-    def _fitTable(self):
-        """As high as its rows: an empty table must not push the rest out of sight."""
-        table = self.ui.resultTable
-        rows = sum(table.rowHeight(row) for row in range(table.rowCount))
-        table.setFixedHeight(table.horizontalHeader().height + rows + 4)
-
-    def _chosenNetwork(self):
-        chosen = [entry for entry in self._networks if entry.name == self._parameterNode.network]
-        return chosen[0] if chosen else self._networks[0]
-
-    def _fillNetworks(self):
-        self._programmatic = True
-        self._networks = presenter.network_entries()
-        for entry in self._networks:
-            self.ui.networkComboBox.addItem(entry.title)
-        self._programmatic = False
-
-    def _fillDevices(self):
-        self._programmatic = True
-        devices = [("auto", _("Automatic")), ("cpu", _("CPU")), ("cuda", _("NVIDIA GPU (cuda)"))]
-        if sys.platform == "darwin":
-            devices[-1] = ("mps", _("Apple GPU (mps)"))
-        for name, title in devices:
-            self.ui.deviceComboBox.addItem(title, name)
-        self._programmatic = False
-
-    def _thresholdButtons(self):
-        return {
-            "model": self.ui.modelThresholdButton,
-            "otsu": self.ui.otsuThresholdButton,
-            "youden": self.ui.youdenThresholdButton,
-            "roc": self.ui.rocThresholdButton,
-        }
+    def _timer(self, milliseconds, function):
+        timer = qt.QTimer()
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(function)
+        return timer
 
 
 class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
@@ -456,6 +327,8 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         self.child = self.createChild()
         self.adapter = DesktopAdapter(slicer.mrmlScene, self.child)
         self.session = Session(self.adapter, runner or self.createRunner())
+        self.devices = None
+        self._deviceRequest = None
 
     def getParameterNode(self):
         return ProximalFemurSegParameterNode(super().getParameterNode())
@@ -469,9 +342,14 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         return ChildProcessRunner(self.child)
 
     @property
+    def running(self):
+        """True while a segmentation is running."""
+        return self.session.status.state is State.RUNNING
+
+    @property
     def busy(self):
         """True while there is something to poll for."""
-        return self.session.status.state is State.RUNNING or self.adapter.busy
+        return self.running or self.adapter.busy or self._deviceRequest is not None
 
     def poll(self):
         """Look at the run and at what else is on its way."""
@@ -479,7 +357,14 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         if self.child:
             self.child.poll()
         self.adapter.poll()
+        if self._deviceRequest and self._deviceRequest.over:
+            self.devices, self._deviceRequest = self._deviceRequest.reply, None
         return status
+
+    def ask_devices(self):
+        """Find out, beside the window, what there is to run networks on; torch is loaded there, ready for a run."""
+        if self.child and not self.devices and not self._deviceRequest and not packages.torch_is_missing():
+            self._deviceRequest = self.child.ask("devices")
 
     def rest(self):
         """Give back memory and GPU while the user does something else, unless a run is going on."""
@@ -490,12 +375,12 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         self.session.forget()
         self.adapter.forget()
 
-    def start(self, parameterNode):
+    def start(self, parameterNode, variants=False):
         """Begin to segment what the parameter node says; False if the user does not want what it needs installed."""
         if not self.ensurePackages():
             return False
         self.adapter.overlay_opacity = parameterNode.overlayOpacity
-        self.session.start()
+        self.session.start(variants)
         return True
 
     def ensurePackages(self):

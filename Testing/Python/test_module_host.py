@@ -15,84 +15,16 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: the module i
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
 from host.application import running  # noqa: E402
+from panel_driver import SlowRunner, add_volume, apply, host, mask, open_panel, rows  # noqa: E402, F401
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
 from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation  # noqa: E402
-from ProximalFemurSegLib.mrml.volume_node import node_from_volume  # noqa: E402
 from ProximalFemurSegLib.running.in_process import InProcessRunner  # noqa: E402
-from ProximalFemurSegLib.running.progress import Progress  # noqa: E402
-from ProximalFemurSegLib.running.runner import Runner, State, Status  # noqa: E402
+from ProximalFemurSegLib.running.runner import State  # noqa: E402
 
 
-class SlowRunner(Runner):
-    """Stays at a quarter until it is told to finish."""
-
-    def __init__(self):
-        self.inner, self.job, self.state, self.closed = InProcessRunner(stand_in.segment), None, State.IDLE, False
-
-    def start(self, job):
-        self.job, self.state = job, State.RUNNING
-
-    def poll(self):
-        return Status(self.state, Progress("network", 1, 4, 12.0))
-
-    def finish(self):
-        self.inner.start(self.job)
-        self.state = self.inner.poll().state
-
-    def cancel(self):
-        if self.state is State.RUNNING:
-            self.state = State.CANCELLED
-
-    def result(self):
-        return self.inner.result()
-
-    def close(self):
-        self.cancel()
-        self.closed = True
-
-
-@pytest.fixture
-def host(monkeypatch):
-    with running() as it:
-        module = it.load_module()
-        # The weights are not what is tested here, and nothing is ever installed by a test.
-        monkeypatch.setattr("ProximalFemurSegLib.models.has_weights", lambda preset: True)
-        monkeypatch.setattr(module.packages, "ensure_packages", lambda translate: True)
-        it.module = module
-        yield it
-
-
-def open_panel(host, runner=None):
-    runner = runner or InProcessRunner(stand_in.segment)
-    host.module.ProximalFemurSegLogic.createChild = lambda logic: None
-    host.module.ProximalFemurSegLogic.createRunner = lambda logic: runner
-    return host.open_module()
-
-
-def add_volume(host, **options):
-    node = node_from_volume(stand_in.ball_image(**options), host.scene)
-    host.process_events()
-    return node
-
-
-def apply(host, panel):
-    panel.ui.applyButton.click()
-    host.wait_for(lambda: not panel.ui.progressBar.visible and panel.logic.session.status.over)
-
-
-def mask(panel, segment="trabecular_left"):
-    parameters = panel._parameterNode
-    return masks_from_segmentation(parameters.segmentation, parameters.inputVolume)[segment].array
-
-
-def rows(panel):
-    table = panel.ui.resultTable
-    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
-
-
-def test_an_empty_scene_says_what_to_do_first(host):
+def test_an_empty_scene_says_what_to_do_first(host):  # noqa: F811
     panel = open_panel(host)
     assert panel.ui.applyButton.enabled is False
     assert panel.ui.applyButton.toolTip == "Choose a hip MR or CT volume first."
@@ -101,21 +33,21 @@ def test_an_empty_scene_says_what_to_do_first(host):
     assert panel.ui.researchLabel.text == "Research use only; weights trained on simulated images."
 
 
-def test_the_first_volume_is_chosen_and_apply_is_ready(host):
+def test_the_first_volume_is_chosen_and_apply_is_ready(host):  # noqa: F811
     node = add_volume(host)
     panel = open_panel(host)
     assert panel.ui.inputSelector.currentNode() is node
     assert panel.ui.applyButton.enabled is True
 
 
-def test_apply_brings_map_masks_and_volumes_into_scene_and_panel(host):
+def test_apply_brings_map_masks_and_volumes_into_scene_and_panel(host):  # noqa: F811
     node = add_volume(host)
     panel = open_panel(host)
     apply(host, panel)
     image = stand_in.ball_image().array
     assert np.array_equal(mask(panel), image > 40)
-    assert panel._parameterNode.probabilityVolume.GetName() == "hip femur probability"
-    assert panel.ui.segmentationSelector.currentNode() is panel._parameterNode.segmentation
+    assert panel.parameters.probabilityVolume.GetName() == "hip femur probability"
+    assert panel.ui.segmentationSelector.currentNode() is panel.parameters.segmentation
     assert panel.ui.thresholdSlider.value == pytest.approx(0.4)
     assert panel.ui.thresholdSlider.enabled is True
     assert rows(panel) == [["Left", "Trabecular bone", f"{(image > 40).sum() * 3 / 1000:.1f}"]]
@@ -125,7 +57,7 @@ def test_apply_brings_map_masks_and_volumes_into_scene_and_panel(host):
     assert host.said.errors == []
 
 
-def test_the_choices_reach_the_run(host):
+def test_the_choices_reach_the_run(host):  # noqa: F811
     add_volume(host)
     runner = SlowRunner()
     panel = open_panel(host, runner)
@@ -141,7 +73,7 @@ def test_the_choices_reach_the_run(host):
     assert options.threshold == "model"
 
 
-def test_progress_and_seconds_left_are_shown_and_cancel_ends_it(host):
+def test_progress_and_seconds_left_are_shown_and_cancel_ends_it(host):  # noqa: F811
     add_volume(host)
     runner = SlowRunner()
     panel = open_panel(host, runner)
@@ -161,7 +93,7 @@ def test_progress_and_seconds_left_are_shown_and_cancel_ends_it(host):
     assert host.scene.GetNumberOfNodes() == count
 
 
-def test_a_failure_is_told_with_its_log_and_the_panel_lives_on(host):
+def test_a_failure_is_told_with_its_log_and_the_panel_lives_on(host):  # noqa: F811
     def fail(volume, **options):
         raise BadInputError("No femur was found in 'hip'.")
 
@@ -175,7 +107,7 @@ def test_a_failure_is_told_with_its_log_and_the_panel_lives_on(host):
     assert panel.ui.applyButton.enabled is True
 
 
-def test_the_slider_moves_mask_overlay_and_volume_at_once(host):
+def test_the_slider_moves_mask_overlay_and_volume_at_once(host):  # noqa: F811
     add_volume(host)
     panel = open_panel(host)
     apply(host, panel)
@@ -183,10 +115,10 @@ def test_the_slider_moves_mask_overlay_and_volume_at_once(host):
     panel.ui.thresholdSlider.value = 0.65
     assert np.array_equal(mask(panel), image > 65)
     assert rows(panel)[0][2] == f"{(image > 65).sum() * 3 / 1000:.1f}"
-    display = panel._parameterNode.probabilityVolume.GetDisplayNode()
+    display = panel.parameters.probabilityVolume.GetDisplayNode()
     assert display.GetLowerThreshold() == pytest.approx(0.65)
     host.wait_for(lambda: not panel.logic.session.live.moving)
-    table = panel._parameterNode.resultsTable
+    table = panel.parameters.resultsTable
     assert float(table.GetCellText(0, 3)) == pytest.approx((image > 65).sum() * 3 / 1000)
     panel.ui.youdenThresholdButton.click()
     assert np.array_equal(mask(panel), image > 30)
@@ -198,49 +130,49 @@ def test_the_slider_moves_mask_overlay_and_volume_at_once(host):
     assert host.said.errors == []
 
 
-def test_the_sliders_two_decimals_do_not_round_the_networks_threshold(host, monkeypatch):
+def test_the_sliders_two_decimals_do_not_round_the_networks_threshold(host, monkeypatch):  # noqa: F811
     monkeypatch.setitem(stand_in.POINTS, "threshold", 0.4371)
     add_volume(host)
     panel = open_panel(host)
     apply(host, panel)
     host.process_events(400)
     assert panel.ui.thresholdSlider.value == pytest.approx(0.44)
-    assert panel._parameterNode.threshold == pytest.approx(0.4371)
-    assert panel._parameterNode.thresholdMethod == "model"
+    assert panel.parameters.threshold == pytest.approx(0.4371)
+    assert panel.parameters.thresholdMethod == "model"
     assert panel.logic.session.threshold == pytest.approx(0.4371)
     panel.ui.thresholdSlider.value = 0.45
     assert panel.logic.session.threshold == pytest.approx(0.45)
 
 
-def test_an_edited_segmentation_locks_the_threshold_until_a_new_one_is_asked_for(host):
+def test_an_edited_segmentation_locks_the_threshold_until_a_new_one_is_asked_for(host):  # noqa: F811
     import slicer.util
 
     add_volume(host)
     panel = open_panel(host)
     panel.parent.show()
     apply(host, panel)
-    first = panel._parameterNode.segmentation
+    first = panel.parameters.segmentation
     drawn = mask(panel).astype(np.uint8)
     drawn[0, 0, 0] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, first, "trabecular_left", panel._parameterNode.inputVolume)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, first, "trabecular_left", panel.parameters.inputVolume)
     host.wait_for(lambda: not panel.ui.thresholdSlider.enabled)
     assert rows(panel)[0][2] == f"{drawn.sum() * 3 / 1000:.1f} *", "the volume follows the brush; it touches the border"
     assert panel.ui.resultNoteLabel.text.endswith("Edited by hand, unet3d-dilated-f16, CPU (stand-in)")
     assert panel.ui.renewButton.visible is True
-    assert "edited by hand" in panel.ui.thresholdHintLabel.text
+    assert "Edited by hand" in panel.ui.thresholdHintLabel.text
     panel.ui.renewButton.click()
-    assert panel._parameterNode.segmentation is not first
+    assert panel.parameters.segmentation is not first
     assert panel.ui.thresholdSlider.enabled is True
     assert panel.ui.renewButton.visible is False
-    kept = masks_from_segmentation(first, panel._parameterNode.inputVolume)["trabecular_left"].array
+    kept = masks_from_segmentation(first, panel.parameters.inputVolume)["trabecular_left"].array
     assert np.array_equal(kept, drawn.astype(bool))
     apply(host, panel)
     assert np.array_equal(
-        masks_from_segmentation(first, panel._parameterNode.inputVolume)["trabecular_left"].array, drawn.astype(bool)
+        masks_from_segmentation(first, panel.parameters.inputVolume)["trabecular_left"].array, drawn.astype(bool)
     )
 
 
-def test_removing_the_input_in_mid_run_ends_it_with_a_word(host):
+def test_removing_the_input_in_mid_run_ends_it_with_a_word(host):  # noqa: F811
     node = add_volume(host)
     runner = SlowRunner()
     panel = open_panel(host, runner)
@@ -252,7 +184,7 @@ def test_removing_the_input_in_mid_run_ends_it_with_a_word(host):
     assert panel.ui.applyButton.enabled is False
 
 
-def test_closing_the_scene_in_mid_run_is_safe(host):
+def test_closing_the_scene_in_mid_run_is_safe(host):  # noqa: F811
     add_volume(host)
     runner = SlowRunner()
     panel = open_panel(host, runner)
@@ -267,7 +199,7 @@ def test_closing_the_scene_in_mid_run_is_safe(host):
     assert host.said.errors == []
 
 
-def test_leaving_and_coming_back_keeps_run_and_result(host):
+def test_leaving_and_coming_back_keeps_run_and_result(host):  # noqa: F811
     add_volume(host)
     runner = SlowRunner()
     panel = open_panel(host, runner)
@@ -276,13 +208,13 @@ def test_leaving_and_coming_back_keeps_run_and_result(host):
     runner.finish()
     host.wait_for(lambda: panel.logic.session.status.over)
     panel.enter()
-    assert panel._parameterNode.segmentation is not None
+    assert panel.parameters.segmentation is not None
     assert panel.ui.thresholdSlider.enabled is True
     panel.ui.thresholdSlider.value = 0.7
     assert np.array_equal(mask(panel), stand_in.ball_image().array > 70)
 
 
-def test_everything_is_as_it_was_in_a_reopened_scene(host, tmp_path):
+def test_everything_is_as_it_was_in_a_reopened_scene(host, tmp_path):  # noqa: F811
     add_volume(host)
     panel = open_panel(host)
     panel.ui.sideComboBox.setCurrentText("Right")
@@ -307,7 +239,7 @@ def test_everything_is_as_it_was_in_a_reopened_scene(host, tmp_path):
     assert np.array_equal(mask(panel, "trabecular_right"), stand_in.ball_image().array > 70)
 
 
-def test_what_the_panel_saves_is_what_the_library_reads(host):
+def test_what_the_panel_saves_is_what_the_library_reads(host):  # noqa: F811
     add_volume(host)
     panel = open_panel(host)
     panel.ui.sideComboBox.setCurrentText("Both")
@@ -317,18 +249,18 @@ def test_what_the_panel_saves_is_what_the_library_reads(host):
     assert (read.side, read.modality, read.device, read.network) == ("both", "mr", "cpu", "auto")
 
 
-def test_a_surface_is_shown_or_not_as_ticked(host):
+def test_a_surface_is_shown_or_not_as_ticked(host):  # noqa: F811
     add_volume(host)
     panel = open_panel(host)
     apply(host, panel)
-    display = panel._parameterNode.segmentation.GetDisplayNode()
+    display = panel.parameters.segmentation.GetDisplayNode()
     assert display.GetVisibility3D()
     panel.ui.surfaceCheckBox.click()
     assert not display.GetVisibility3D()
-    assert not panel._parameterNode.showSurface
+    assert not panel.parameters.showSurface
 
 
-def test_cleanup_ends_the_run_and_lets_go_of_the_scene(host):
+def test_cleanup_ends_the_run_and_lets_go_of_the_scene(host):  # noqa: F811
     add_volume(host)
     runner = SlowRunner()
     panel = open_panel(host, runner)
@@ -340,7 +272,7 @@ def test_cleanup_ends_the_run_and_lets_go_of_the_scene(host):
     assert host.said.errors == []
 
 
-def test_nothing_is_started_when_the_user_declines_the_packages(host, monkeypatch):
+def test_nothing_is_started_when_the_user_declines_the_packages(host, monkeypatch):  # noqa: F811
     monkeypatch.setattr(host.module.packages, "ensure_packages", lambda translate: False)
     add_volume(host)
     runner = SlowRunner()
@@ -350,7 +282,7 @@ def test_nothing_is_started_when_the_user_declines_the_packages(host, monkeypatc
     assert panel.ui.applyButton.enabled is True
 
 
-def test_the_module_imports_neither_torch_nor_the_networks(host):
+def test_the_module_imports_neither_torch_nor_the_networks(host):  # noqa: F811
     assert "torch" not in vars(host.module)
     import subprocess
 
@@ -364,14 +296,14 @@ def test_the_module_imports_neither_torch_nor_the_networks(host):
     assert done.stdout.strip() == "False"
 
 
-def test_the_self_test_for_slicer_passes_here_too(host, monkeypatch):
+def test_the_self_test_for_slicer_passes_here_too(host, monkeypatch):  # noqa: F811
     monkeypatch.setattr("ProximalFemurSegLib.models.has_weights", lambda preset: False)  # no real run here
     open_panel(host)
     host.module.ProximalFemurSegTest().runTest()
     assert host.said.errors == []
 
 
-def test_sample_data_are_files_of_the_extension(host, monkeypatch):
+def test_sample_data_are_files_of_the_extension(host, monkeypatch):  # noqa: F811
     import types
 
     registered = []
@@ -399,7 +331,7 @@ SLICER_SOURCE = "PROXIMAL_FEMUR_SEG_SLICER_SOURCE"
     not os.environ.get(SLICER_SOURCE), reason=f"{SLICER_SOURCE} does not name a local copy of Slicer's source"
 )
 def test_slicers_own_base_classes_and_parameter_node_wrapper_accept_the_module(monkeypatch):
-    with running(Path(os.environ[SLICER_SOURCE]) / "Base" / "Python" / "slicer") as host:
+    with running(Path(os.environ[SLICER_SOURCE]) / "Base" / "Python" / "slicer") as host:  # noqa: F811
         host.module = host.load_module()
         assert "slicer/parameterNodeWrapper" in sys.modules["slicer.parameterNodeWrapper"].__file__
         monkeypatch.setattr("ProximalFemurSegLib.models.has_weights", lambda preset: True)

@@ -81,7 +81,7 @@ def test_a_result_can_be_thresholded_until_somebody_edits_it():
     assert not present(result).renew_visible
     edited = present(replace(result, edited=True))
     assert (edited.threshold_enabled, edited.renew_visible) == (False, True)
-    assert "edited by hand" in edited.threshold_hint
+    assert "Edited by hand" in edited.threshold_hint
 
 
 @pytest.mark.parametrize(

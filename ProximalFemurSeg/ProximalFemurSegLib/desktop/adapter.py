@@ -6,6 +6,7 @@ import slicer
 
 from ..mrml.adapter import Adapter
 from ..running.child import Child
+from .layout import show_layout
 from .surface_maker import SurfaceMaker
 
 
@@ -22,11 +23,15 @@ class DesktopAdapter(Adapter):
     ----------
     overlay_opacity : float
         Opacity of the probability map over the slices, 0 to 1.
+    editors : list of qMRMLSegmentEditorWidget
+        Where an undo state is saved besides Slicer's own Segment Editor.
     """
 
     def __init__(self, scene, child: Child | None = None):
         super().__init__(scene)
         self.overlay_opacity = 0.0
+        self.editors = []
+        self._uncertainty = None
         self._surfaces = None if child is None else SurfaceMaker(child)
 
     @property
@@ -41,6 +46,7 @@ class DesktopAdapter(Adapter):
 
     def forget(self) -> None:
         """The scene is being closed."""
+        self._uncertainty = None
         if self._surfaces is not None:
             self._surfaces.drop()
 
@@ -51,10 +57,11 @@ class DesktopAdapter(Adapter):
             self._surfaces.make(segmentation_node)
 
     def save_undo(self, segmentation_node) -> None:
-        widget = getattr(slicer.modules, "SegmentEditorWidget", None)
-        editor = getattr(widget, "editor", None)
-        if editor is not None and editor.segmentationNode() is segmentation_node:
-            editor.saveStateForUndo()
+        module_editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)
+        for editor in (*self.editors, module_editor):
+            if editor is not None and editor.segmentationNode() is segmentation_node:
+                editor.saveStateForUndo()
+                return
 
     def show_result(self, nodes) -> None:
         layout = slicer.app.layoutManager()
@@ -62,36 +69,69 @@ class DesktopAdapter(Adapter):
             return
         slicer.util.setSliceViewerLayers(background=nodes.input)
         self.show_probability(nodes.probability, self.overlay_opacity)
-        self._centre(nodes.segmentation)
+        self.centre(nodes.segmentation)
 
     def show_probability(self, probability_node, opacity: float) -> None:
         self.overlay_opacity = opacity
         if slicer.app.layoutManager() is None or probability_node is None:
             return
-        if opacity > 0:
-            slicer.util.setSliceViewerLayers(foreground=probability_node, foregroundOpacity=opacity)
+        self._show_layer(probability_node if opacity > 0 else None, probability_node, opacity)
+
+    def show_uncertainty(self, node) -> None:
+        """Lay a map of uncertainty over the slice views; None takes it away."""
+        if slicer.app.layoutManager() is None:
+            return
+        self._show_layer(node, self._uncertainty, 0.6)
+        self._uncertainty = node
+
+    def _show_layer(self, node, before, opacity):
+        if node is not None:
+            slicer.util.setSliceViewerLayers(foreground=node, foregroundOpacity=opacity)
             return
         # A layer that cannot be seen would still be named in the corner of every view; another's layer is left alone.
         for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-            if composite.GetForegroundVolumeID() == probability_node.GetID():
+            if before is not None and composite.GetForegroundVolumeID() == before.GetID():
                 composite.SetForegroundVolumeID(None)
+
+    def jump(self, point) -> None:
+        """All slice views through a point (RAS mm), in their middle."""
+        layout = slicer.app.layoutManager()
+        if layout is not None:
+            for name in layout.sliceViewNames():
+                layout.sliceWidget(name).mrmlSliceNode().JumpSliceByCentering(*point)
+
+    def show_layout(self, table_node) -> None:
+        """Three slices, the 3D view and the table."""
+        layout = slicer.app.layoutManager()
+        if layout is not None:
+            show_layout(layout, table_node)
+
+    def can_export_dicom(self) -> bool:
+        """True where the extension that writes DICOM SEG is installed."""
+        return hasattr(slicer.modules, "quantitativereporting")
+
+    def export_dicom(self, segmentation_node) -> None:
+        """Open Slicer's export dialog for a segmentation."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
+        dialog = slicer.qSlicerDICOMExportDialog()
+        dialog.setMRMLScene(self.scene)
+        dialog.execDialog(hierarchy.GetItemByDataNode(segmentation_node))
 
     def process_events(self) -> None:
         slicer.app.processEvents()
 
-    def _centre(self, segmentation_node):
+    def centre(self, segmentation_node) -> None:
         """Slices through the middle of a bone, not between two of them; the bones in the middle of the 3D view."""
+        layout = slicer.app.layoutManager()
         bounds = [0.0] * 6
         segmentation_node.GetRASBounds(bounds)
-        if bounds[0] > bounds[1]:
+        if layout is None or bounds[0] > bounds[1]:
             return
         first = segmentation_node.GetSegmentation().GetNthSegmentID(0)
         middle = segmentation_node.GetSegmentCenterRAS(first)
         if middle is None:
             middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
-        layout = slicer.app.layoutManager()
-        for name in layout.sliceViewNames():
-            layout.sliceWidget(name).mrmlSliceNode().JumpSliceByCentering(*middle)
+        self.jump(middle)
         for index in range(layout.threeDViewCount):
             view = layout.threeDWidget(index).threeDView()
             view.resetFocalPoint()

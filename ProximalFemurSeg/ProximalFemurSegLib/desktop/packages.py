@@ -23,6 +23,11 @@ def missing_packages() -> list[str]:
     return [name for name in REQUIRED if importlib.util.find_spec(name) is None]
 
 
+def torch_is_missing() -> bool:
+    """True while the networks cannot run for want of PyTorch; nothing is imported to find out."""
+    return importlib.util.find_spec("torch") is None
+
+
 def ensure_packages(translate=lambda text: text) -> bool:
     """Install what is missing, after asking.
 
@@ -58,6 +63,15 @@ def _install_torch(_) -> bool:
                 "and press Apply again. Everything else of this module works without it."
             )
         ) from None
+    import slicer
+
+    # The extension asks as well, but for the build only; how large it is decides for many.
+    question = _(
+        "The networks need PyTorch, which is not installed. The PyTorch extension will download the build for this "
+        "computer: about 200 MB for the processor alone, 2 to 3 GB with support for an NVIDIA GPU. Install it now?"
+    )
+    if not slicer.util.confirmOkCancelDisplay(question):
+        return False
     return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is not None
 
 

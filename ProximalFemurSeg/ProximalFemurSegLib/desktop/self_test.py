@@ -27,7 +27,7 @@ class SelfTest:
         self.assertTrue(panel.ui.applyButton.enabled, panel.ui.applyButton.toolTip)
         panel.ui.applyButton.click()
         self._wait_for(lambda: panel.logic.session.status.over)
-        parameters = panel._parameterNode
+        parameters = panel.parameters
         self._assert_mask(parameters.segmentation, parameters.inputVolume, image.array > 40)
         self.assertAlmostEqual(panel.ui.thresholdSlider.value, 0.4)
         self.assertEqual(panel.ui.resultTable.rowCount, 1)
@@ -90,10 +90,11 @@ class SelfTest:
         if runner is not None:
             # The stand-in needs no packages and no weights.
             panel.logic.ensurePackages = lambda: True
-            panel._networks = tuple(replace(entry, available=True) for entry in panel._networks)
+            run = panel.sections[0]
+            run.networks = tuple(replace(entry, available=True) for entry in run.networks)
         node = node_from_volume(image, slicer.mrmlScene)
         slicer.app.processEvents()
-        panel._parameterNode.inputVolume = node
+        panel.parameters.inputVolume = node
         return panel, image
 
     def _wait_for(self, look):

@@ -8,6 +8,7 @@ from ..volume import Volume
 from .labelling import apply_threshold
 from .pipeline import predict_probabilities
 from .result import SegmentationResult
+from .uncertainty import mean_of_variants
 
 
 def segment(
@@ -20,6 +21,7 @@ def segment(
     postprocess="auto",
     progress=None,
     cancelled=None,
+    variants: bool = False,
     **options,
 ) -> SegmentationResult:
     """Segment the proximal femora of an image.
@@ -32,6 +34,8 @@ def segment(
         As in `predict_probabilities`, which also takes the ``options``.
     threshold, postprocess
         As in `apply_threshold`.
+    variants : bool
+        Take the mean over the image, its mirror image and shifted ones; see `uncertainty.mean_of_variants`.
 
     Returns
     -------
@@ -54,9 +58,14 @@ def segment(
     >>> result.measurements["volumes"][0]["volume_cm3"]  # doctest: +SKIP
     """
     _check_choices(threshold, postprocess)
-    probabilities = predict_probabilities(
-        volume, preset, modality, side, device, progress=progress, cancelled=cancelled, **options
-    )
+
+    def predict(seen, side, progress):
+        return predict_probabilities(
+            seen, preset, modality, side, device, progress=progress, cancelled=cancelled, **options
+        )
+
+    average = mean_of_variants if variants else lambda volume, predict, *rest: predict(volume, *rest)
+    probabilities = average(volume, predict, side, progress)
     started = time.perf_counter()
     if progress:
         progress("labels and volumes", 0, 1)

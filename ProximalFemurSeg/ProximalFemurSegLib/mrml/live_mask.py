@@ -17,7 +17,7 @@ from .result_nodes import (
     write_measurements,
     write_segmentation,
 )
-from .segmentation_node import automatic_note, content_time, mark_automatic, write_labels
+from .segmentation_node import automatic_note, content_time, mark_automatic, restore_segments, write_labels
 from .segments import describe_segments
 
 
@@ -40,6 +40,8 @@ class LiveMask:
     ----------
     result : SegmentationResult or None
         As it is now; None before the first threshold.
+    postprocess : str
+        What is done to the masks from the next threshold on.
     moving : bool
         True between the first :meth:`move_to` and :meth:`settle`.
     """
@@ -49,7 +51,8 @@ class LiveMask:
             from ..inference import apply_threshold as apply
         self.nodes, self.probabilities = nodes, probabilities
         self.result = None
-        self._adapter, self._postprocess, self._apply = adapter, postprocess, apply
+        self.postprocess = postprocess
+        self._adapter, self._apply = adapter, apply
         self.moving = False
         self._looked = (None, None)
         self._counted = (None, [])
@@ -118,7 +121,7 @@ class LiveMask:
 
     def compute(self, threshold):
         """The result for a threshold, as numbers only: the scene is left as it is."""
-        return self._apply(self.probabilities, threshold, self._postprocess)
+        return self._apply(self.probabilities, threshold, self.postprocess)
 
     def measurements(self) -> dict:
         """Of the masks as they are now: the program's own, or, once edited, counted anew (``edited`` is then True)."""
@@ -140,6 +143,20 @@ class LiveMask:
         mark_automatic(self.nodes.segmentation, threshold_note(self.result))
         write_measurements(self._adapter, self.nodes, self.result.measurements)
         self.moving = False
+
+    def revert(self, threshold) -> None:
+        """Bring the masks of the maps back into the edited segmentation; segments that the user added stay.
+
+        The state before is saved for an undo.
+        """
+        self._adapter.save_undo(self.nodes.segmentation)
+        self.result = self.compute(threshold)
+        self.moving = True
+        restore_segments(self.nodes.segmentation, describe_segments(self.result.sides))
+        start, labels = masked_part(self.result)
+        write_labels(self.nodes.segmentation, labels, describe_segments(self.result.sides), start)
+        show_above(self.nodes.probability, overall_threshold(self.result))
+        self.settle()
 
     def renew(self, threshold) -> ResultNodes:
         """Make another segmentation from the maps, beside the present one, which is left as it is.

@@ -15,7 +15,9 @@ PROBABILITY = "probabilityVolume"
 ENDOSTEAL = "endostealProbabilityVolume"
 SEGMENTATION = "segmentation"
 TABLE = "resultsTable"
-REFERENCES = (INPUT, PROBABILITY, ENDOSTEAL, SEGMENTATION, TABLE)
+UNCERTAINTY = "uncertaintyVolume"
+REFERENCE = "reference"
+REFERENCES = (INPUT, PROBABILITY, ENDOSTEAL, SEGMENTATION, TABLE, UNCERTAINTY, REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Parameters:
         Probability above which a voxel is bone, 0 to 1.
     thresholdMethod : {'model', 'otsu', 'roc', 'youden', 'manual'}
         How the threshold was come by; ``manual`` is the slider.
+    postprocess : str
+        What is done to the mask; see `postprocessing.postprocess_steps`.
     """
 
     network: str = "auto"
@@ -44,6 +48,7 @@ class Parameters:
     device: str = "auto"
     threshold: float = 0.5
     thresholdMethod: str = "model"
+    postprocess: str = "auto"
 
 
 def parameter_node(scene):

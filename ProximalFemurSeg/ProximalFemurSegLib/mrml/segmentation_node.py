@@ -69,7 +69,15 @@ def set_segments(node, segments: Sequence[SegmentDescription]) -> None:
     for segment_id in list(segmentation.GetSegmentIDs()):
         if segment_id not in wanted:
             segmentation.RemoveSegment(segment_id)
+    restore_segments(node, segments)
     for index, description in enumerate(segments):
+        segmentation.SetSegmentIndex(description.segment_id, index)
+
+
+def restore_segments(node, segments: Sequence[SegmentDescription]) -> None:
+    """Add those of the segments that are not there (any longer); others stay as they are."""
+    segmentation = node.GetSegmentation()
+    for description in segments:
         segment = segmentation.GetSegment(description.segment_id)
         if segment is None:
             segment = slicer.vtkSegment()
@@ -77,7 +85,6 @@ def set_segments(node, segments: Sequence[SegmentDescription]) -> None:
             segment.SetColor(*description.color)
             segmentation.AddSegment(segment, description.segment_id)
         set_terminology(segment, description.terminology)
-        segmentation.SetSegmentIndex(description.segment_id, index)
 
 
 def write_labels(node, labels: np.ndarray, segments: Sequence[SegmentDescription], start=(0, 0, 0)) -> None:

@@ -18,7 +18,7 @@ from .volume_node import volume_from_node
 MANUAL = "manual"
 
 
-def prepare(input_node, parameters: p.Parameters) -> Job:
+def prepare(input_node, parameters: p.Parameters, variants: bool = False) -> Job:
     """The job of segmenting a volume node; its voxels are shared, and nothing in the scene is changed.
 
     Raises
@@ -38,6 +38,8 @@ def prepare(input_node, parameters: p.Parameters) -> Job:
         side=parameters.side,
         device=parameters.device,
         threshold=parameters.threshold if manual else parameters.thresholdMethod,
+        postprocess=parameters.postprocess,
+        variants=variants,
     )
     problem = options.check()
     if problem:
@@ -88,8 +90,13 @@ class Session:
         """Of the run, as of the last :meth:`poll`."""
         return self._status
 
-    def start(self) -> None:
+    def start(self, variants: bool = False) -> None:
         """Run what the parameter node says.
+
+        Parameters
+        ----------
+        variants : bool
+            Average over the image, its mirror image and shifted ones.
 
         Raises
         ------
@@ -100,7 +107,7 @@ class Session:
         input_node = p.get_reference(node, p.INPUT)
         if input_node is None:
             raise BadInputError("Choose a hip MR or CT volume first.")
-        job = prepare(input_node, p.read_parameters(node))
+        job = prepare(input_node, p.read_parameters(node), variants)
         self._previous = ResultNodes.from_parameter_node(node)
         self._input_id = input_node.GetID()
         self._status = Status(State.RUNNING)
@@ -163,7 +170,7 @@ class Session:
             probabilities = probabilities_from_nodes(nodes.input, nodes.probability, nodes.endosteal)
         except ProximalFemurSegError:
             return
-        self.live = LiveMask(self._adapter, nodes, probabilities, apply=self._apply_threshold)
+        self.live = self._live_mask(nodes, probabilities)
 
     @property
     def threshold(self) -> float | None:
@@ -206,11 +213,39 @@ class Session:
         """Another segmentation from the map, beside the edited one."""
         if self.live is None:
             return
-        parameters = p.read_parameters(self.parameter_node)
-        manual = parameters.thresholdMethod == MANUAL
-        nodes = self.live.renew(parameters.threshold if manual else parameters.thresholdMethod)
+        nodes = self.live.renew(self._wanted_threshold())
         nodes.to_parameter_node(self.parameter_node)
         self._adapter.show_result(nodes)
+
+    def revert(self) -> None:
+        """The network's masks again, in place of the edited ones; an undo brings the edits back."""
+        if self.live is not None:
+            self.live.revert(self._wanted_threshold())
+
+    def set_postprocess(self, steps: str) -> None:
+        """Do something else to the thresholded masks from now on, and at once where nobody edited them.
+
+        Raises
+        ------
+        BadInputError
+            If there are no such steps.
+        """
+        from ..postprocessing import postprocess_steps
+
+        postprocess_steps(steps)
+        self.parameter_node.SetParameter("postprocess", steps)
+        if self.live is not None:
+            self.live.postprocess = steps
+            if not self.live.edited:
+                self.live.move_to(self._wanted_threshold())
+
+    def network_labels(self):
+        """(K, J, I) labels as the network's maps give them, whatever was edited; None if there is no result."""
+        return None if self.live is None else self.live.compute(self._wanted_threshold()).labels.array
+
+    def _wanted_threshold(self):
+        parameters = p.read_parameters(self.parameter_node)
+        return parameters.threshold if parameters.thresholdMethod == MANUAL else parameters.thresholdMethod
 
     def measurements(self) -> dict:
         """Of the result as it is shown; empty if there is none."""
@@ -256,9 +291,13 @@ class Session:
         nodes.to_parameter_node(node)
         node.SetParameter("threshold", str(overall_threshold(result)))
         node.EndModify(modified)
-        self.live = LiveMask(self._adapter, nodes, result.probabilities, apply=self._apply_threshold)
+        self.live = self._live_mask(nodes, result.probabilities)
         self.live.result = result
         self._adapter.show_result(nodes)
+
+    def _live_mask(self, nodes, probabilities):
+        steps = p.read_parameters(self.parameter_node).postprocess
+        return LiveMask(self._adapter, nodes, probabilities, steps, self._apply_threshold)
 
     def _remember_threshold(self, asked, value) -> None:
         method = asked if isinstance(asked, str) else MANUAL

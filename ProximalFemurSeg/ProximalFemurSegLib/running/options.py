@@ -26,7 +26,9 @@ class RunOptions:
     threshold : str or float
         ``model``, ``otsu``, ``roc``, ``youden``, or a probability 0 to 1.
     postprocess : str
-        ``auto`` or ``none``.
+        ``auto``, ``none`` or steps.
+    variants : bool
+        Average over the image, its mirror image and shifted ones, to see where the answers differ.
     """
 
     network: str = "auto"
@@ -35,6 +37,7 @@ class RunOptions:
     device: str = "auto"
     threshold: str | float = "model"
     postprocess: str = "auto"
+    variants: bool = False
 
     def check(self) -> str:
         """Why a run with these choices is impossible, as one sentence; empty if it is possible."""

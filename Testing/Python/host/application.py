@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -39,6 +40,9 @@ class FakeApplication:
     def layoutManager(self):
         return None
 
+    def clipboard(self):
+        return self._qapplication.clipboard()
+
     def setOverrideCursor(self, cursor):
         pass
 
@@ -62,6 +66,7 @@ class Said:
     def __init__(self):
         self.errors, self.infos, self.questions, self.status = [], [], [], []
         self.answer = True
+        self.path = ""
 
 
 class Host:
@@ -146,10 +151,13 @@ def running(slicer_python=None):
     qapplication = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
     qt = pythonqt.make_qt_module()
     custom = {**mrml_widgets.CTK, **mrml_widgets.QMRML}
+    qt.QSettings = _settings(tempfile.mkdtemp(prefix="settings-"))
     qt.QUiLoader = lambda: pythonqt.UiLoader(qt, custom)
     ctk = types.ModuleType("ctk")
     vars(ctk).update(mrml_widgets.CTK)
     said = Said()
+    # PythonQt gives the path alone.
+    qt.QFileDialog = types.SimpleNamespace(getSaveFileName=lambda *arguments: said.path)
     headless = HeadlessSlicer()
     host = Host(headless, qapplication, qt, said)
     own = _own_modules() if slicer_python is None else {}
@@ -181,6 +189,11 @@ def running(slicer_python=None):
             finally:
                 host.close_modules()
                 sys.modules.pop("ProximalFemurSeg", None)
+
+
+def _settings(folder):
+    """``qt.QSettings`` of a user who starts afresh."""
+    return lambda: QtCore.QSettings(os.path.join(folder, "Slicer.ini"), QtCore.QSettings.IniFormat)
 
 
 def _own_modules():

@@ -1,11 +1,13 @@
 """The CTK and qMRML widgets that the module uses, on PySide6.
 
-Properties, signals and slots are those of the public headers: ctkCollapsibleButton.h and ctkSliderWidget.h of CTK,
-qMRMLWidget.h and qMRMLNodeComboBox.h of Slicer's Libs/MRML/Widgets.
+Properties, signals and slots are those of the public headers: ctkCollapsibleButton.h, ctkPathLineEdit.h and
+ctkSliderWidget.h of CTK; qMRMLWidget.h and qMRMLNodeComboBox.h of Slicer's Libs/MRML/Widgets; and
+qMRMLSegmentEditorWidget.h of its Modules/Loadable/Segmentations/Widgets.
 """
 
 from __future__ import annotations
 
+import slicer
 from PySide6 import QtCore, QtWidgets
 
 from .pythonqt import connect
@@ -30,6 +32,7 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):
 
     contentsCollapsed = QtCore.Signal(bool)
     connect = connect
+    _COLLAPSED_HEIGHT = 22
 
     def _get_text(self):
         return self.title
@@ -38,8 +41,8 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):
         self.setTitle(text)
 
     def fold(self):
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-            child.setVisible(not self.collapsed)
+        # Slicer's own hides its children and remembers which were shown; here they are cut off, and keep their state.
+        self.setMaximumHeight(self._COLLAPSED_HEIGHT if self.collapsed else 16777215)
         self.contentsCollapsed.emit(self.collapsed)
 
     text = QtCore.Property(str, _get_text, _set_text)
@@ -84,6 +87,29 @@ class ctkSliderWidget(QtWidgets.QWidget):
     suffix = QtCore.Property(str, lambda s: s._box.suffix, lambda s, v: s._box.setSuffix(v))
     prefix = QtCore.Property(str, lambda s: s._box.prefix, lambda s, v: s._box.setPrefix(v))
     tracking = _stored(bool, "tracking", True)
+
+
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """A path, typed or browsed for."""
+
+    Files, Dirs, Writable = 0x01, 0x02, 0x10
+    currentPathChanged = QtCore.Signal(str)
+    connect = connect
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._edit, browse = QtWidgets.QLineEdit(), QtWidgets.QToolButton()
+        browse.setText("...")
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._edit)
+        layout.addWidget(browse)
+        self._edit.textChanged.connect(self.currentPathChanged)
+
+    currentPath = QtCore.Property(str, lambda s: s._edit.text, lambda s, v: s._edit.setText(v))
+    filters = _stored(int, "filters", 0)
+    settingKey = _stored(str, "settingKey", "")
+    nameFilters = _stored("QStringList", "nameFilters", [])
 
 
 class qMRMLWidget(QtWidgets.QWidget):
@@ -184,5 +210,96 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
             self.currentNodeIDChanged.emit(node_id or "")
 
 
-CTK = {cls.__name__: cls for cls in (ctkCollapsibleButton, ctkSliderWidget)}
-QMRML = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox)}
+class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
+    """Slicer's editor, without effects: it knows its nodes, and undoes what was saved for undo."""
+
+    currentSegmentIDChanged = QtCore.Signal(str)
+    segmentationNodeChanged = QtCore.Signal(object)
+    sourceVolumeNodeChanged = QtCore.Signal(object)
+    connect = connect
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scene = self._editor_node = self._segmentation = self._volume = None
+        self._history, self._effect = None, ""
+        self.observed = self.shortcuts = False
+        self.setFrameShape(QtWidgets.QFrame.StyledPanel)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.addWidget(QtWidgets.QLabel("(the Segment Editor of Slicer stands here)"))
+        self.setMinimumHeight(160)
+
+    segmentationNodeSelectorVisible = _stored(bool, "segmentationNodeSelectorVisible", True)
+    sourceVolumeNodeSelectorVisible = _stored(bool, "sourceVolumeNodeSelectorVisible", True)
+    switchToSegmentationsButtonVisible = _stored(bool, "switchToSegmentationsButtonVisible", True)
+    maskingSectionVisible = _stored(bool, "maskingSectionVisible", True)
+    undoEnabled = _stored(bool, "undoEnabled", True)
+    readOnly = _stored(bool, "readOnly", False)
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+        if scene is None:
+            self.setMRMLSegmentEditorNode(None)
+
+    def setMRMLSegmentEditorNode(self, node):
+        self._editor_node = node
+
+    def mrmlSegmentEditorNode(self):
+        return self._editor_node
+
+    def setMaximumNumberOfUndoStates(self, count):
+        self._states = count
+
+    def setSegmentationNode(self, node):
+        if self._editor_node is None:
+            raise RuntimeError("an editor without its node shows nothing")
+        if node is self._segmentation:
+            return
+        self._segmentation = node
+        self._editor_node.SetAndObserveSegmentationNode(node)
+        self._history = None
+        if node is not None:
+            self._history = slicer.vtkSegmentationHistory()
+            self._history.SetMaximumNumberOfStates(self._states)
+            self._history.SetSegmentation(node.GetSegmentation())
+        self.segmentationNodeChanged.emit(node)
+
+    def segmentationNode(self):
+        return self._segmentation
+
+    def setSourceVolumeNode(self, node):
+        self._volume = node
+        self._editor_node.SetAndObserveSourceVolumeNode(node)
+
+    def sourceVolumeNode(self):
+        return self._volume
+
+    def saveStateForUndo(self):
+        self._history.SaveState()
+
+    def undo(self):
+        self._history.RestorePreviousState()
+
+    def redo(self):
+        self._history.RestoreNextState()
+
+    def setupViewObservations(self):
+        self.observed = True
+
+    def removeViewObservations(self):
+        self.observed = False
+
+    def installKeyboardShortcuts(self, widget=None):
+        self.shortcuts = True
+
+    def uninstallKeyboardShortcuts(self):
+        self.shortcuts = False
+
+    def setActiveEffectByName(self, name):
+        self._effect = name
+
+    def activeEffect(self):
+        return self._effect or None
+
+
+CTK = {cls.__name__: cls for cls in (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget)}
+QMRML = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget)}

@@ -1,0 +1,102 @@
+"""The masks against another reader's."""
+
+from __future__ import annotations
+
+import qt
+
+from ... import presenter
+from ...mrml import parameters as p
+from ...mrml.comparison import ComparisonOptions, compare_nodes, distance_models, find_comparison
+from ...mrml.table_node import read_table
+from ...presenter import tr as _
+from .section import Section, fill_table, set_up_table
+
+BOTH, RESULT, REFERENCE, DISTANCES = range(4)
+
+
+class ComparisonSection(Section):
+    def setup(self):
+        self.ui.comparisonTable.setColumnCount(1)
+        set_up_table(qt, self.ui.comparisonTable, 0)
+        self.ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.on_reference)
+        self.ui.compareButton.connect("clicked(bool)", self.on_compare)
+        self.ui.comparisonViewComboBox.connect("currentIndexChanged(int)", self.on_view)
+
+    def on_reference(self, node):
+        if self.parameters and not self.filling and node is not self.reference:
+            p.set_reference(self.session.parameter_node, p.REFERENCE, node)
+
+    def on_compare(self):
+        self.attempt(_("The two could not be compared."), self.compare, wait=True)
+        self.panel.refresh()
+
+    def compare(self):
+        """Compare, paint the distances, and show both outlines."""
+        limit = self.ui.rangeSpinBox.value
+        options = ComparisonOptions(signed=self.parameters.signedDistance, limit_mm=limit if limit > 0 else None)
+        comparison = compare_nodes(
+            self.logic.adapter, self.parameters.segmentation, self.reference, options=options
+        )
+        self._view(DISTANCES)
+        return comparison
+
+    def on_view(self, index):
+        if not self.filling and index >= 0 and self._table() is not None:
+            self._view(index)
+
+    def _view(self, choice):
+        models = distance_models(self._table())
+        for model in models:
+            model.GetDisplayNode().SetVisibility(choice == DISTANCES)
+        shown = {BOTH: (True, True), RESULT: (True, False), REFERENCE: (False, True), DISTANCES: (True, True)}[choice]
+        for node, visible in zip((self.parameters.segmentation, self.reference), shown):
+            node.CreateDefaultDisplayNodes()
+            display = node.GetDisplayNode()
+            display.SetVisibility(visible)
+            if node.IsA("vtkMRMLSegmentationNode"):
+                display.SetVisibility3D(visible and choice != DISTANCES and self.parameters.showSurface)
+        reference = self.reference
+        if reference.IsA("vtkMRMLSegmentationNode"):
+            # One of the two as a line only, so that they can be told apart.
+            reference.GetDisplayNode().SetVisibility2DFill(False)
+        self.filling = True
+        self.ui.comparisonViewComboBox.setCurrentIndex(choice)
+        self.filling = False
+
+    def _table(self):
+        parameters = self.parameters
+        if parameters.segmentation is None or self.reference is None:
+            return None
+        return find_comparison(self.logic.adapter.scene, parameters.segmentation, self.reference)
+
+    def refresh(self):
+        parameters = self.parameters
+        if self.ui.referenceSelector.currentNode() is not self.reference:
+            self.filling = True
+            self.ui.referenceSelector.setCurrentNode(self.reference)
+            self.filling = False
+        same = self.reference is not None and self.reference is parameters.segmentation
+        possible = parameters.segmentation is not None and self.reference is not None and not same
+        self.ui.compareButton.enabled = possible
+        hint = ""
+        if same:
+            hint = _("This is the segmentation itself; choose another one.")
+        elif parameters.segmentation is None:
+            hint = _("Press Apply, or choose a segmentation under Advanced.")
+        table = None if same else self._table()
+        shown = presenter.comparison_table([] if table is None else _values(table))
+        fill_table(qt, self.ui.comparisonTable, shown)
+        note = "\n".join(part for part in (hint, *shown.notes) if part)
+        self.ui.comparisonNoteLabel.text = note
+        self.ui.comparisonNoteLabel.visible = bool(note)
+        titles = [_("Both"), _("Result"), _("Reference"), _("Both, with distances in 3D")]
+        self.fill(self.ui.comparisonViewComboBox, titles, max(self.ui.comparisonViewComboBox.currentIndex, 0))
+        self.ui.comparisonViewComboBox.enabled = table is not None
+
+
+def _values(table):
+    values = []
+    for row in read_table(table):
+        row["interpolated"] = row.get("interpolated") == "yes"
+        values.append(row)
+    return values

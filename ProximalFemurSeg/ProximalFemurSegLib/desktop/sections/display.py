@@ -1,0 +1,39 @@
+"""What the views show."""
+
+from __future__ import annotations
+
+from .section import Section
+
+
+class DisplaySection(Section):
+    def setup(self):
+        self.ui.overlaySlider.connect("valueChanged(double)", self.show)
+        self.ui.hideBelowCheckBox.connect("toggled(bool)", self.show)
+        self.ui.fillCheckBox.connect("toggled(bool)", self.show)
+        self.ui.surfaceCheckBox.connect("toggled(bool)", self.show)
+        self.ui.layoutButton.connect("clicked(bool)", self.on_layout)
+        self.ui.centreButton.connect("clicked(bool)", self.on_centre)
+
+    def on_layout(self):
+        self.logic.adapter.show_layout(self.parameters.resultsTable)
+
+    def on_centre(self):
+        self.logic.adapter.centre(self.parameters.segmentation)
+
+    def show(self, value=None):
+        """Bring the views up to what is chosen."""
+        if not self.parameters:
+            return
+        adapter, parameters = self.logic.adapter, self.parameters
+        adapter.show_probability(parameters.probabilityVolume, parameters.overlayOpacity)
+        for node in (parameters.probabilityVolume, parameters.endostealProbabilityVolume):
+            if node is not None and node.GetDisplayNode() is not None:
+                node.GetDisplayNode().SetApplyThreshold(parameters.hideBelowThreshold)
+        display = parameters.segmentation.GetDisplayNode() if parameters.segmentation else None
+        if display is not None:
+            display.SetVisibility2DFill(parameters.fillMasks)
+            display.SetVisibility2DOutline(True)
+            display.SetVisibility3D(parameters.showSurface)
+
+    def refresh(self):
+        self.ui.centreButton.enabled = self.parameters.segmentation is not None

@@ -1,0 +1,63 @@
+"""Everything about the case as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ctk
+import qt
+import slicer
+
+from ...mrml.case_export import export_case, files_of_case
+from ...presenter import tr as _
+from .section import Section
+
+
+class ExportSection(Section):
+    def setup(self):
+        self._report = None
+        self.ui.exportPathEdit.filters = ctk.ctkPathLineEdit.Dirs
+        self.ui.exportButton.connect("clicked(bool)", self.on_export)
+        self.ui.reportButton.connect("clicked(bool)", self.on_report)
+        self.ui.dicomButton.connect("clicked(bool)", self.on_dicom)
+        self.ui.exportPathEdit.connect("currentPathChanged(QString)", lambda path: self.refresh())
+
+    def on_export(self):
+        folder = self.ui.exportPathEdit.currentPath
+        there = [path.name for path in files_of_case(self.session.live.nodes, folder) if path.exists()]
+        question = _("These files are in the folder already: {files}. Replace them?")
+        if there and not slicer.util.confirmOkCancelDisplay(question.format(files=", ".join(there))):
+            return
+        self.attempt(_("The case could not be saved."), self.export, folder, wait=True)
+        self.refresh()
+
+    def export(self, folder):
+        """Save the case; gives the files."""
+        live = self.session.live
+        self.session.settle()
+        paths = export_case(self.logic.adapter, live, self.reference, folder)
+        self._report = next(path for path in paths if path.suffix == ".html")
+        self.ui.exportNoteLabel.text = _("Saved: {files}").format(files=", ".join(path.name for path in paths))
+        return paths
+
+    def on_report(self):
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._report)))
+
+    def on_dicom(self):
+        self.logic.adapter.export_dicom(self.parameters.segmentation)
+
+    def refresh(self):
+        if not self.parameters:
+            return
+        has_result = self.session.live is not None
+        folder = self.ui.exportPathEdit.currentPath
+        self.ui.exportButton.enabled = has_result and bool(folder) and Path(folder).is_dir() and not self.logic.running
+        self.ui.reportButton.enabled = self._report is not None and self._report.exists()
+        possible = self.logic.adapter.can_export_dicom()
+        self.ui.dicomButton.enabled = has_result and possible
+        self.ui.dicomButton.toolTip = (
+            _("Opens Slicer's DICOM export for the segmentation.")
+            if possible
+            else _("Needs the extension QuantitativeReporting; install it from the Extensions Manager.")
+        )
+        self.ui.exportNoteLabel.visible = bool(self.ui.exportNoteLabel.text)

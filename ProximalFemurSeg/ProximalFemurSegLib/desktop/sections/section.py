@@ -1,0 +1,95 @@
+"""What the sections of the panel have in common."""
+
+from __future__ import annotations
+
+import slicer
+
+from ...mrml import parameters as p
+
+
+class Section:
+    """A part of the panel.
+
+    Parameters
+    ----------
+    panel : ProximalFemurSegWidget
+        With ``ui``, ``logic``, ``parameters`` (None while there is no scene to work on) and ``refresh()``.
+    """
+
+    def __init__(self, panel):
+        self.panel, self.ui, self.logic = panel, panel.ui, panel.logic
+        self.filling = False
+        self.setup()
+
+    @property
+    def session(self):
+        return self.logic.session
+
+    @property
+    def parameters(self):
+        return self.panel.parameters
+
+    @property
+    def reference(self):
+        """The node that the result is compared with, or None; kept with the scene."""
+        return p.get_reference(self.session.parameter_node, p.REFERENCE)
+
+    def setup(self) -> None:
+        """Fill the widgets and listen to them; once."""
+
+    def refresh(self) -> None:
+        """Show the present state of things."""
+
+    def refresh_results(self) -> None:
+        """Show what follows the slider and the brush at once."""
+
+    def show(self) -> None:
+        """Bring the views up to what is chosen."""
+
+    def leave(self) -> None:
+        """The user turns to another module, or the scene is being closed: let go of views and nodes."""
+
+    def close(self) -> None:
+        """The panel is taken down."""
+        self.leave()
+
+    def attempt(self, message: str, function, *arguments, wait=False):
+        """Call a function; tell the user if it fails. Gives what it gives, None where it failed."""
+        with slicer.util.tryWithErrorDisplay(message, waitCursor=wait):
+            return function(*arguments)
+
+    def fill(self, combo_box, titles, chosen: int) -> None:
+        """Put texts into a menu without taking that for a choice of the user's."""
+        before, self.filling = self.filling, True
+        present = [combo_box.itemText(n) for n in range(combo_box.count)]
+        if present != list(titles):
+            combo_box.clear()
+            combo_box.addItems(list(titles))
+        combo_box.setCurrentIndex(chosen)
+        self.filling = before
+
+
+def fill_table(qt, widget, table) -> None:
+    """Show a presenter's table, as high as its rows: an empty one must not push the rest out of sight."""
+    widget.setColumnCount(len(table.header))
+    widget.setHorizontalHeaderLabels(list(table.header))
+    widget.setRowCount(len(table.rows))
+    for r, row in enumerate(table.rows):
+        for c, text in enumerate(row):
+            widget.setItem(r, c, qt.QTableWidgetItem(text))
+    widget.resizeRowsToContents()
+    rows = sum(widget.rowHeight(row) for row in range(widget.rowCount))
+    # One line more for the scroll bar, where the columns may be wider than the panel.
+    bar = widget.horizontalScrollBar().height if len(table.header) > 3 else 0
+    widget.setFixedHeight(widget.horizontalHeader().height + rows + bar + 4)
+    widget.visible = bool(table.rows)
+
+
+def set_up_table(qt, widget, stretched: int) -> None:
+    """Columns as wide as their texts, one of them takes the rest."""
+    widget.verticalHeader().setVisible(False)
+    header = widget.horizontalHeader()
+    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+    header.setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
+
+

@@ -1,0 +1,308 @@
+"""The sections of the panel below the threshold, worked as a user works them, on the host in ``host/``."""
+
+import numpy as np
+import pytest
+
+from panel_driver import SlowRunner, add_volume, apply, draw, host, mask, open_panel, rows  # noqa: F401
+from ProximalFemurSegLib.desktop import stand_in
+from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation
+from ProximalFemurSegLib.mrml.table_node import read_table
+from ProximalFemurSegLib.mrml.volume_node import volume_from_node
+
+
+@pytest.fixture
+def panel(host):  # noqa: F811
+    add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    panel.parent.show()
+    return panel
+
+
+def section(panel, name):
+    return next(one for one in panel.sections if type(one).__name__ == f"{name}Section")
+
+
+def copy_as(host, panel, name):  # noqa: F811
+    """Another reader's segmentation: the present one, a slice thicker."""
+    node = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.GetSegmentation().DeepCopy(panel.parameters.segmentation.GetSegmentation())
+    host.process_events()
+    return node
+
+
+def test_the_table_goes_to_the_clipboard_and_into_a_file(host, panel, tmp_path):  # noqa: F811
+    from PySide6 import QtWidgets
+
+    panel.ui.copyButton.click()
+    lines = QtWidgets.QApplication.clipboard().text().splitlines()
+    assert lines[0].split("\t")[:2] == ["Femur", "Structure"]
+    assert lines[1].split("\t") == rows(panel)[0]
+    host.said.path = str(tmp_path / "volumes.csv")
+    panel.ui.saveTableButton.click()
+    assert (tmp_path / "volumes.csv").read_text(encoding="utf-8").splitlines()[1] == ",".join(rows(panel)[0])
+    host.said.path = ""
+    panel.ui.saveTableButton.click()
+    assert host.said.errors == []
+
+
+def test_post_processing_is_live_and_goes_with_the_next_run(host, panel):  # noqa: F811
+    titles = [panel.ui.postprocessComboBox.itemText(n) for n in range(panel.ui.postprocessComboBox.count)]
+    panel.ui.postprocessComboBox.setCurrentIndex(titles.index("Nothing"))
+    assert panel.parameters.postprocess == "none"
+    assert panel.logic.session.live.result.measurements["postprocess"] == "none"
+    host.wait_for(lambda: not panel.logic.session.live.moving)
+    apply(host, panel)
+    assert panel.logic.session.live.result.measurements["postprocess"] == "none"
+    assert host.said.errors == []
+
+
+def test_a_correction_is_timed_undone_and_kept_with_the_scene(host, panel, tmp_path):  # noqa: F811
+    automatic = mask(panel)
+    panel.ui.readerEdit.text = "AB"
+    assert panel.ui.correctionButton.text == "Start"
+    panel.ui.correctionButton.click()
+    editor = section(panel, "Correction").editor
+    assert editor.segmentationNode() is panel.parameters.segmentation
+    assert editor.sourceVolumeNode() is panel.parameters.inputVolume
+    assert (editor.observed, editor.shortcuts) == (True, True)
+    assert panel.ui.correctionButton.text == "Finish"
+
+    editor.saveStateForUndo()
+    drawn = draw(host, panel)
+    assert panel.ui.revertButton.enabled is True
+    panel.ui.revertButton.click()
+    assert np.array_equal(mask(panel), automatic)
+    assert panel.ui.thresholdSlider.enabled is True
+    editor.undo()
+    host.wait_for(lambda: not panel.ui.thresholdSlider.enabled)
+    assert np.array_equal(mask(panel), drawn), "the edits come back"
+
+    panel.ui.correctionButton.click()
+    assert (editor.observed, editor.shortcuts, editor.segmentationNode()) == (False, False, None)
+    assert "AB: 0:" in panel.ui.correctionNoteLabel.text
+    assert f"{(drawn & ~automatic).sum()} voxels added, 0 taken away" in panel.ui.correctionNoteLabel.text
+    path = str(tmp_path / "case.mrb")
+    assert host.scene.WriteToMRB(path)
+    host.scene.Clear(0)
+    host.process_events()
+    assert host.scene.ReadFromMRB(path)
+    host.process_events()
+    assert "AB: 0:" in panel.ui.correctionNoteLabel.text
+    assert host.said.errors == []
+
+
+def test_a_correction_goes_on_after_the_module_was_left(host, panel):  # noqa: F811
+    panel.ui.readerEdit.text = "AB"
+    panel.ui.correctionButton.click()
+    editor = section(panel, "Correction").editor
+    panel.exit()
+    assert (editor.observed, editor.shortcuts, editor.segmentationNode()) == (False, False, None)
+    panel.enter()
+    assert panel.ui.correctionButton.text == "Finish"
+    assert editor.segmentationNode() is panel.parameters.segmentation
+    host.scene.Clear(0)
+    host.process_events()
+    assert panel.ui.correctionButton.text == "Start"
+    assert host.said.errors == []
+
+
+def test_refusing_to_revert_changes_nothing(host, panel):  # noqa: F811
+    drawn = draw(host, panel)
+    host.said.answer = False
+    panel.ui.revertButton.click()
+    assert np.array_equal(mask(panel), drawn)
+
+
+def test_what_was_changed_is_shown_and_taken_away_again(host, panel):  # noqa: F811
+    automatic = mask(panel)
+    drawn = draw(host, panel)
+    count = host.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    panel.ui.changesButton.click()
+    changes = host.scene.GetNthNodeByClass(count, "vtkMRMLSegmentationNode")
+    masks = masks_from_segmentation(changes, panel.parameters.inputVolume)
+    assert np.array_equal(masks["added"].array, drawn & ~automatic)
+    assert not masks["removed"].array.any()
+    assert np.array_equal(mask(panel), drawn)
+    panel.ui.changesButton.click()
+    assert host.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == count
+
+
+def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel):  # noqa: F811
+    reference = copy_as(host, panel, "Reader B")
+    panel.ui.thresholdSlider.value = 0.6
+    host.wait_for(lambda: not panel.logic.session.live.moving)
+    assert panel.ui.compareButton.enabled is False
+    panel.ui.referenceSelector.setCurrentNode(reference)
+    assert panel.ui.compareButton.enabled is True
+    panel.ui.compareButton.click()
+    assert host.said.errors == []
+    image = stand_in.ball_image().array
+    overlap = 2 * (image > 60).sum() / ((image > 60).sum() + (image > 40).sum())
+    table = panel.ui.comparisonTable
+    shown = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount)}
+    assert shown["DSC"] == f"{overlap:.3f}"
+    # Values fall by 5 a millimetre: between 60 and 40 lie 4 mm, on voxels of 1 to 2 mm.
+    assert float(shown["ASD (mm)"]) == pytest.approx(4, abs=0.6)
+    model = host.scene.GetFirstNodeByClass("vtkMRMLModelNode")
+    assert model.GetMesh().GetPointData().GetArray("SurfaceDistance") is not None
+    choices = panel.ui.comparisonViewComboBox
+    for title, visible in (("Result", (True, False, False)), ("Reference", (False, True, False))):
+        choices.setCurrentText(title)
+        nodes = (panel.parameters.segmentation, reference, model)
+        assert tuple(bool(node.GetDisplayNode().GetVisibility()) for node in nodes) == visible
+    panel.ui.referenceSelector.setCurrentNode(panel.parameters.segmentation)
+    assert panel.ui.compareButton.enabled is False
+    assert "itself" in panel.ui.comparisonNoteLabel.text
+
+
+def test_review_goes_from_the_least_certain_slice_to_the_next(host, panel, monkeypatch):  # noqa: F811
+    jumped = []
+    monkeypatch.setattr(panel.logic.adapter, "jump", jumped.append)
+    probability = volume_from_node(panel.parameters.probabilityVolume)
+    p = np.clip(probability.array.astype(float), 1e-12, 1 - 1e-12)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    per_slice = entropy.sum(axis=(1, 2))
+    panel.ui.nextSliceButton.click()
+    panel.ui.nextSliceButton.click()
+    places = [probability.grid.ras_to_ijk(point)[2] for point in jumped]
+    assert places == pytest.approx(np.round(places)) and places[0] != places[1]
+    # Two slices may be equally uncertain.
+    found = [per_slice[round(place)] for place in places]
+    assert found == pytest.approx(np.sort(per_slice)[:-3:-1])
+    assert panel.ui.reviewNoteLabel.text.startswith("2 of ")
+    panel.ui.previousSliceButton.click()
+    assert jumped[2] == jumped[0]
+    assert panel.ui.previousSliceButton.enabled is False
+
+
+def test_review_goes_by_error_where_there_is_a_reference(host, panel, monkeypatch):  # noqa: F811
+    jumped = []
+    monkeypatch.setattr(panel.logic.adapter, "jump", jumped.append)
+    automatic = mask(panel)
+    panel.ui.referenceSelector.setCurrentNode(copy_as(host, panel, "Reader B"))
+    draw(host, panel)
+    assert [panel.ui.rankComboBox.itemText(n) for n in range(2)] == ["Uncertainty", "Difference from the reference"]
+    panel.ui.rankComboBox.setCurrentIndex(1)
+    panel.ui.nextSliceButton.click()
+    wrong = (mask(panel) != automatic).sum(axis=(1, 2))
+    index = round(volume_from_node(panel.parameters.inputVolume).grid.ras_to_ijk(jumped[0])[2])
+    assert wrong[index] == wrong.max() > 0
+    assert "different" in panel.ui.reviewNoteLabel.text
+
+
+def test_uncertainty_is_a_map_of_bits_on_the_image(host, panel):  # noqa: F811
+    panel.ui.uncertaintyCheckBox.click()
+    node = panel.parameters.uncertaintyVolume
+    shown, image = volume_from_node(node), volume_from_node(panel.parameters.inputVolume)
+    assert shown.grid.is_close(image.grid)
+    assert shown.array.max() == pytest.approx(1.0, abs=0.01)
+    assert np.allclose(shown.array[image.array == 50], 1.0)
+    assert not shown.array[image.array == 0].any()
+
+
+def test_a_case_is_saved_as_files_that_open_elsewhere(host, panel, tmp_path):  # noqa: F811
+    import SimpleITK as sitk
+
+    reference = copy_as(host, panel, "Reader B")
+    drawn = draw(host, panel)
+    panel.ui.referenceSelector.setCurrentNode(reference)
+    panel.ui.compareButton.click()
+    panel.ui.exportPathEdit.currentPath = str(tmp_path)
+    assert panel.ui.exportButton.enabled is True
+    panel.ui.exportButton.click()
+    assert host.said.errors == []
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "hip.seg.nrrd", "hip-probability.nrrd", "hip-volumes.csv", "hip-comparison.csv", "hip-report.html",
+        "hip-distance-1.vtp",
+    }  # fmt: skip
+    saved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "hip.seg.nrrd"))) > 0
+    assert saved.sum() == drawn.sum()
+    probability = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "hip-probability.nrrd")))
+    assert np.allclose(probability, stand_in.ball_image().array / 100)
+    page = (tmp_path / "hip-report.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page and "Edited by hand" in page and "Reader" not in page.split("<h2>")[0]
+    assert rows(panel)[0][2].split()[0] in page
+    assert panel.ui.reportButton.enabled is True
+    assert panel.parameters.segmentation.GetStorageNode() is None or "hip.seg" not in str(
+        panel.parameters.segmentation.GetStorageNode().GetFileName()
+    )
+
+    host.said.answer, before = False, (tmp_path / "hip-report.html").stat().st_mtime_ns
+    panel.ui.exportButton.click()
+    assert "hip-report.html" in host.said.questions[-1]
+    assert (tmp_path / "hip-report.html").stat().st_mtime_ns == before
+
+
+def test_display_choices_reach_masks_and_maps(host, panel):  # noqa: F811
+    display = panel.parameters.segmentation.GetDisplayNode()
+    overlay = panel.parameters.probabilityVolume.GetDisplayNode()
+    assert (display.GetVisibility2DFill(), overlay.GetApplyThreshold()) == (1, 1)
+    panel.ui.fillCheckBox.click()
+    panel.ui.hideBelowCheckBox.click()
+    assert (bool(display.GetVisibility2DFill()), overlay.GetApplyThreshold()) == (False, 0)
+    panel.ui.thresholdSlider.value = 0.6
+    host.wait_for(lambda: not panel.logic.session.live.moving)
+    assert overlay.GetApplyThreshold() == 0, "the choice stays when the threshold moves"
+
+
+def test_everything_but_apply_works_without_torch(host, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(host.module.packages, "torch_is_missing", lambda: True)
+    monkeypatch.setattr(host.module.packages, "ensure_packages", lambda translate: False)
+    add_volume(host)
+    panel = open_panel(host, SlowRunner())
+    assert "PyTorch is not installed" in panel.ui.deviceNoteLabel.text
+    panel.ui.applyButton.click()
+    assert panel.ui.applyButton.enabled is True
+    one = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "A")
+    other = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "B")
+    import slicer.util
+
+    image = stand_in.ball_image().array
+    for node, level in ((one, 40), (other, 60)):
+        node.CreateDefaultDisplayNodes()
+        node.SetReferenceImageGeometryParameterFromVolumeNode(panel.parameters.inputVolume)
+        node.GetSegmentation().AddEmptySegment("trabecular_left", "bone")
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            (image > level).astype(np.uint8), node, "trabecular_left", panel.parameters.inputVolume
+        )
+    panel.ui.segmentationSelector.setCurrentNode(one)
+    panel.ui.referenceSelector.setCurrentNode(other)
+    panel.ui.compareButton.click()
+    assert host.said.errors == []
+    assert panel.ui.comparisonTable.rowCount > 3
+
+
+def test_the_card_of_a_network_is_one_click_away(host, panel):  # noqa: F811
+    names = [panel.ui.networkComboBox.itemText(n) for n in range(panel.ui.networkComboBox.count)]
+    panel.ui.networkComboBox.setCurrentIndex(names.index("vnet (CT)"))
+    panel.ui.cardButton.click()
+    (text,) = host.said.infos
+    assert "QCT-2021" in text and "Trained on" in text and "Limits" in text and "Dice" in text
+
+
+def test_devices_are_named_with_memory_and_torch(host, panel):  # noqa: F811
+    panel.logic.devices = {
+        "torch": "2.7.1+cu126",
+        "devices": [
+            {"name": "cpu", "title": "CPU (8 threads)", "memory_gb": 31.2},
+            {"name": "cuda:0", "title": "NVIDIA RTX 4070", "memory_gb": 11.7},
+        ],
+        "auto": "cuda:0",
+    }
+    panel.refresh()
+    titles = [panel.ui.deviceComboBox.itemText(n) for n in range(panel.ui.deviceComboBox.count)]
+    assert titles == [
+        "Automatic: NVIDIA RTX 4070",
+        "CPU (8 threads), 31.2 GB",
+        "NVIDIA RTX 4070 (cuda:0), 11.7 GB",
+    ]
+    assert panel.ui.deviceNoteLabel.text == "PyTorch 2.7.1+cu126"
+    panel.ui.deviceComboBox.setCurrentIndex(2)
+    assert panel.parameters.device == "cuda:0"
+
+
+def test_the_results_table_in_the_scene_follows(host, panel):  # noqa: F811
+    volume = draw(host, panel).sum() * 3.0
+    host.wait_for(lambda: read_table(panel.parameters.resultsTable)[0]["volume_mm3"] == pytest.approx(volume))
