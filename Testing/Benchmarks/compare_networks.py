@@ -1,14 +1,14 @@
 """Every kind of network on the same data with the same budget: a table as in SciRep-2018, with tests and figures.
 
-    python Testing/Benchmarks/compare_networks.py --output FOLDER [--modality ct] [--minutes 6] [--cpu 0]
-        [--anatomy FOLDER] [--networks NAME ...] [--test 8] [--only train|predict|report]
+    python Testing/Benchmarks/compare_networks.py --output FOLDER [--modality ct] [--minutes 7]
+        [--anatomy FOLDER] [--networks NAME ...] [--test 10] [--only train|cases|predict|report]
 
-MR: the networks of `MR` are trained on the same simulated hips for the same time, all on voxels of 1.5 x 0.469 x 0.469
-mm, the planar ones on slices of them. CT: the
-endosteal network is trained twice, once as the second one of the cascade, which sees the bone alone, and once on the
-whole crop, to show what the cascade brings (QCT-2021: 92.56 -> 96.49 %). All are then run over phantoms of seeds and
-shapes that no training saw, without cropping around the bone, and the probability maps are compared with the exact
-truth by `cohort`, before and after post-processing. The thresholds are chosen on phantoms of their own.
+MR: the networks of `MR` are trained on parts of the same simulated scans for the same time, all on voxels of 1.5 x
+0.469 x 0.469 mm, the planar ones on slices of them. CT: the endosteal network is trained twice, once as the second one
+of the cascade, which sees the bone alone, and once on the whole crop, to show what the cascade brings (QCT-2021: 92.56
+-> 96.49 %); both go on from the shipped periosteal network, which is also the first of the cascade. All are then
+run over simulated scans of shapes that no training saw, without cropping around the bone, and the probability maps are
+compared with the truth by `cohort`, before and after post-processing. The thresholds are chosen on scans of their own.
 
 What exists in FOLDER already is not made again, so that a stopped comparison goes on. FOLDER/MODALITY/report.html is
 the report.
@@ -28,21 +28,21 @@ import torch
 
 from ProximalFemurSegLib import models
 from ProximalFemurSegLib.inference import predict_probabilities
-from ProximalFemurSegLib.phantom.generate import generate, make_scene
 from ProximalFemurSegLib.training.export import export_training
-from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, bake_cohort, real_scene
+from ProximalFemurSegLib.training.phantom_cohort import bake_cohort
 from ProximalFemurSegLib.training.phantom_data import Variation
 from ProximalFemurSegLib.training.phantom_training import phantom_recipe, phantom_samples
 from ProximalFemurSegLib.training.trainer import train
 from ProximalFemurSegLib.training.validation import DiceValidation
+from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import read_volume, write_volume
 
 MR = (
     "patch2d", "patch25d", "unet2d-valid-f16", "unet2d-f16", "unet2d-dilated-f16", "unet3d-f16", "unet3d-dilated-f16",
 )
 CT = ("cascade", "direct")
-TEST_SEED, VALIDATION_SEED = 930_000, 960_000  # training uses seeds below 800000
-VALIDATION_PHANTOMS = 2
+VALIDATION_SCANS = 2
+FIRST_TEST_SAMPLE = 1000  # of the held-out ones; validation during the training uses the first
 STEPS = 20_000  # never reached: time ends first
 # Every network is trained on parts of the same simulated scans: what it can take in at once. The planar ones get whole
 # slices, patch2d fewer pixels, as it looks at every one of them with a whole patch.
@@ -133,25 +133,29 @@ def train_network(preset, folder: Path, minutes: float, workers: int, seed: int)
         )
 
 
-def make_cases(modality: str, folder: Path, count: int, library) -> list[tuple[str, str, Path]]:
-    """Phantoms to choose thresholds on and to test on: (subject, split, folder)."""
+def make_cases(modality: str, preset, folder: Path, count: int, seed: int) -> list[tuple[str, str, Path]]:
+    """Scans of held-out shapes to choose thresholds on and to test on: (subject, split, folder)."""
+    frame = trained_stage(preset).preprocessing
+    scans = phantom_samples(trained_stage(preset), folder / "phantoms", True, SCAN_SHAPE[modality], seed)
+    scans.variation, scans.blank_outside = VARIATION, False
+    toward = {"L": (-1, 0, 0), "P": (0, -1, 0), "S": (0, 0, 1), "A": (0, 1, 0), "I": (0, 0, -1)}
+    direction = np.array([toward[letter] for letter in frame.orientation[::-1]], dtype=float).T
+    grid = Grid.from_parts(SCAN_SHAPE[modality], frame.spacing_mm[::-1], (0.0, 0.0, 0.0), direction)
     cases = []
-    plan = [("validation", VALIDATION_SEED, n) for n in range(VALIDATION_PHANTOMS)]
-    plan += [("test", TEST_SEED, n) for n in range(count)]
-    for split, first, number in plan:
-        seed = first + number
+    plan = [("validation", n) for n in range(VALIDATION_SCANS)]
+    plan += [("test", n) for n in range(VALIDATION_SCANS, VALIDATION_SCANS + count)]
+    for split, number in plan:
         subject = f"{split}-{number + 1:02d}"
         place = folder / "cases" / subject
         cases.append((subject, split, place))
         if (place / "truth.nii.gz").exists():
             continue
         place.mkdir(parents=True, exist_ok=True)
-        real = library is not None and number % 2 == 1
-        scene = real_scene(library, seed, held_out=True) if real else make_scene(seed)
-        phantom = generate(modality, seed, scene=scene)
-        write_volume(phantom.image, place / "image.nii.gz")
-        truth = np.isin(phantom.truth.array, (1,)).astype(np.uint8)
-        write_volume(phantom.truth.with_array(truth), place / "truth.nii.gz")
+        image, target = scans.sample(FIRST_TEST_SAMPLE + number)
+        # From what networks see back to HU, or to the signal of some scanner.
+        values = image[0] * 800.0 + 500.0 if modality == "ct" else (image[0] + 1.5) * 300.0
+        write_volume(Volume(values.round().astype(np.int16), grid), place / "image.nii.gz")
+        write_volume(Volume(target.astype(np.uint8), grid), place / "truth.nii.gz")
     return cases
 
 
@@ -164,7 +168,7 @@ def predict(name, preset, cases, folder: Path) -> None:
             continue
         image = read_volume(place / "image.nii.gz")
         started = time.process_time()
-        found = predict_probabilities(image, preset, preset.modality)
+        found = predict_probabilities(image, preset, preset.modality, "left" if preset.modality == "ct" else "auto")
         seconds = time.process_time() - started
         write_volume(found.maps[role], path)
         with open(folder / "times.jsonl", "a", encoding="utf-8") as stream:
@@ -200,14 +204,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--modality", choices=("mr", "ct"), default="mr")
-    parser.add_argument("--minutes", type=float, default=6.0, help="for each network")
+    parser.add_argument("--minutes", type=float, default=7.0, help="for each network")
     parser.add_argument("--networks", nargs="+", metavar="NAME")
     parser.add_argument("--anatomy", type=Path, help="real shapes, for half of the phantoms")
     parser.add_argument("--scenes", type=int, default=24, help="simulated patients of each kind to train on")
-    parser.add_argument("--test", type=int, default=8, help="phantoms to test on")
+    parser.add_argument("--test", type=int, default=10, help="scans to test on")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("cases", "train", "predict", "report"))
+    parser.add_argument("--only", choices=("train", "cases", "predict", "report"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     known = networks(arguments.modality)
@@ -217,18 +221,15 @@ def main() -> None:
         parser.error(f"There is no network {', '.join(unknown)} to compare; choose from {', '.join(known)}.")
     folder = arguments.output / arguments.modality
     folder.mkdir(parents=True, exist_ok=True)
-    library = None
-    if arguments.anatomy and arguments.only in (None, "cases", "train"):
-        from ProximalFemurSegLib.phantom.real_anatomy import AnatomyLibrary
-
-        library = AnatomyLibrary.load(arguments.anatomy, model_samples=MODEL_SAMPLES, announce=print)
-    cases = []
-    if arguments.only != "train":
-        cases = make_cases(arguments.modality, folder, arguments.test, library)
-    if arguments.only in (None, "train"):
+    if arguments.only in (None, "train", "cases"):
         bake_cohort(folder / "phantoms", arguments.anatomy, arguments.scenes, 8, print)
+    if arguments.only in (None, "train"):
         for name in names:
             train_network(known[name], folder, arguments.minutes, arguments.workers, arguments.seed)
+    cases = []
+    if arguments.only != "train":
+        whole = known[list(known)[-1]]  # of CT the one that sees all
+        cases = make_cases(arguments.modality, whole, folder, arguments.test, arguments.seed)
     if arguments.only in (None, "predict"):
         for name in names:
             with models_from(folder / "weights"):
