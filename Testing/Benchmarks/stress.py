@@ -23,7 +23,7 @@ from ProximalFemurSegLib.phantom import field_of_view
 from ProximalFemurSegLib.phantom.generate import Artefacts, Phantom, generate, make_scene
 from ProximalFemurSegLib.phantom.mr_scanner import FlashSequence, SpinEchoSequence
 from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, real_scene
-from ProximalFemurSegLib.volume import Grid
+from ProximalFemurSegLib.volume import Grid, Volume
 
 FIRST_SEED = 970_000  # training uses seeds below 800000
 ALLOWED_DROP = 0.03
@@ -44,8 +44,10 @@ class Stress:
         MR contrast.
     wide : float
         CT: contrast and scanner beyond the usual.
-    voxels : float
-        Factor on the voxels' edges.
+    average : tuple of int
+        Voxels along (slices, rows, columns) that are averaged to one.
+    skip : int
+        Of the slices only every such one is scanned, with gaps between them.
     turn_deg : float
         How far the patient is turned, about another axis from patient to patient.
     keep : tuple of float
@@ -56,7 +58,8 @@ class Stress:
     artefacts: Artefacts = Artefacts()
     sequence: FlashSequence | SpinEchoSequence | None = None
     wide: float = 0.0
-    voxels: float = 1.0
+    average: tuple[int, int, int] = (1, 1, 1)
+    skip: int = 1
     turn_deg: float = 0.0
     keep: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -64,7 +67,8 @@ class Stress:
 _COMMON = {
     "clean": Stress("as the scanners of the papers give it"),
     "noise": Stress("twice the noise", Artefacts(noise=2.0)),
-    "coarse": Stress("voxels twice as large along every axis", voxels=2.0),
+    "coarse": Stress("voxels twice as large along every axis", average=(2, 2, 2)),
+    "gaps": Stress("every other slice left out", skip=2),
     "turned +20": Stress("patient turned by 20 degrees", turn_deg=20.0),
     "turned -20": Stress("patient turned by -20 degrees", turn_deg=-20.0),
 }
@@ -88,19 +92,28 @@ STRESSES = {
 }
 
 
-def usual_grid(modality: str, femur, factor: float) -> Grid:
-    """The papers' grid, with voxels larger by a factor."""
-    if modality == "mr":
-        return field_of_view.mr_grid(
-            femur, round(field_of_view.MR_MATRIX / factor), round(field_of_view.MR_SLICES / factor),
-            field_of_view.MR_SECTION * factor,
-        )
-    grid = field_of_view.ct_hip_grid(femur)
-    if factor == 1:
-        return grid
-    shape = tuple(round(n / factor) for n in grid.shape)
-    shift = grid.direction @ (np.array(grid.spacing) * (factor - 1) / 2)
-    return Grid.from_parts(shape, tuple(s * factor for s in grid.spacing), grid.origin + shift, grid.direction)
+def usual_grid(modality: str, femur) -> Grid:
+    """The papers' grid."""
+    return field_of_view.mr_grid(femur) if modality == "mr" else field_of_view.ct_hip_grid(femur)
+
+
+def coarser(volume: Volume, factors, skip: int) -> Volume:
+    """Blocks of voxels averaged to one, and slices left out; a label map keeps a block's most frequent bone or none."""
+    array, affine = volume.array, volume.grid.affine.copy()
+    shape = tuple(size // factor * factor for size, factor in zip(array.shape, factors))
+    blocks = array[tuple(slice(size) for size in shape)].reshape(
+        [n for size, factor in zip(shape, factors) for n in (size // factor, factor)]
+    )
+    if array.dtype == np.uint8:
+        shares = [(blocks == label).mean(axis=(1, 3, 5)) for label in (0, 1, 2)]
+        array = np.argmax(shares, axis=0).astype(np.uint8)
+    else:
+        array = blocks.mean(axis=(1, 3, 5)).round().astype(array.dtype)
+    steps = np.array(factors[::-1])
+    affine[:3, 3] += affine[:3, :3] @ ((steps - 1) / 2)
+    affine[:3, :3] *= steps * (1, 1, skip)
+    array = np.ascontiguousarray(array[::skip])
+    return Volume(array, Grid(array.shape, affine), volume.name, metadata=volume.metadata)
 
 
 def turned(grid: Grid, degrees: float, axis: int) -> Grid:
@@ -137,17 +150,17 @@ def stressed(modality: str, stress: Stress, number: int, scene) -> Phantom:
     """A phantom under a stress."""
     seed = FIRST_SEED + number
     side = "left" if number % 4 < 2 else "right"
-    grid = usual_grid(modality, scene.femora[side], stress.voxels)
+    grid = usual_grid(modality, scene.femora[side])
     grid = cropped(grid, stress.keep)
     seen = turned(grid, stress.turn_deg, number % 3) if stress.turn_deg else grid
     phantom = generate(
         modality, seed, side, grid=seen, artefacts=stress.artefacts, wide=stress.wide, scene=scene,
         sequence=stress.sequence,
     )
-    if seen is grid:
-        return phantom
-    # The table does not turn with the patient: the scanner's axes stay where they were.
-    image, truth = (type(v)(v.array, grid, v.name, metadata=v.metadata) for v in (phantom.image, phantom.truth))
+    # The scanner does not turn with the patient: its axes stay where they were.
+    image, truth = (Volume(v.array, grid, v.name, metadata=v.metadata) for v in (phantom.image, phantom.truth))
+    if stress.skip > 1 or max(stress.average) > 1:
+        image, truth = (coarser(v, stress.average, stress.skip) for v in (image, truth))
     return Phantom(image, truth, phantom.regions, phantom.landmarks, phantom.parameters)
 
 

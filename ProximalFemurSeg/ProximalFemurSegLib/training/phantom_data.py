@@ -174,12 +174,16 @@ def _cut_field(shape, rng, probability: float) -> torch.Tensor:
     return outside
 
 
-def _coarsen(image: torch.Tensor, factors) -> torch.Tensor:
-    """Average over blocks of voxels and interpolate back: thick slices, coarse matrices."""
+def _coarsen(image: torch.Tensor, factors, gaps: bool = False) -> torch.Tensor:
+    """Average over blocks of voxels and interpolate back: thick slices, coarse matrices; or leave voxels out, as gaps
+    between slices do."""
     if max(factors) < 1.05:
         return image
     size = [max(4, int(round(n / f))) for n, f in zip(image.shape, factors)]
-    small = torch.nn.functional.adaptive_avg_pool3d(image[None, None], size)
+    if gaps:
+        small = torch.nn.functional.interpolate(image[None, None], size=size, mode="nearest-exact")
+    else:
+        small = torch.nn.functional.adaptive_avg_pool3d(image[None, None], size)
     return torch.nn.functional.interpolate(small, size=image.shape, mode="trilinear", align_corners=False)[0, 0]
 
 
@@ -290,7 +294,8 @@ class MrSamples:
         spacing = tuple(s * patch.zoom for s in self.frame.spacing)
         scan = mr_scanner.draw_mr_scan(rng, wide)
         coarse = _draw_coarse(rng, spacing, self.variation.coarse)
-        scan = replace(scan, noise=scan.noise * _noise_kept(coarse))
+        gaps = rng.random() < 0.4
+        scan = replace(scan, noise=scan.noise * (1.0 if gaps else _noise_kept(coarse)))
         beyond = None
         if scan.fold_over > 0:
             # The thigh or the other hip lies over one end of the rows.
@@ -305,7 +310,7 @@ class MrSamples:
         image = mr_scanner.compose_mr(
             water, fat, periosteal, endosteal, density, spacing, contrast, scan, source, beyond, cyst
         )
-        image = _coarsen(image, coarse)
+        image = _coarsen(image, coarse, gaps)
         outside = _cut_field(self.frame.shape, rng, self.variation.cut) | ~patch.valid
         known = image[~outside]
         if known.numel() < 1000:
