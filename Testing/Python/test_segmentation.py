@@ -139,6 +139,26 @@ def test_a_ct_femur_whose_side_is_disputed_is_tried_as_both(opinion):
     assert any("seen as both" in m for m in result.messages) == (tried == 2)
 
 
+@pytest.mark.parametrize("glance", ["left", "right"])
+def test_a_ct_femur_that_turns_out_to_be_the_other_one_is_segmented_again(glance, monkeypatch):
+    from ProximalFemurSegLib.inference import pipeline, sides
+
+    def locate(*arguments):
+        found, = locate_femora(*arguments)
+        return [sides.Femur(glance, True, found.points)]
+
+    locate_femora = pipeline.locate_femora
+    monkeypatch.setattr(pipeline, "locate_femora", locate)
+    models = hips.fake_models()
+    grid = hips.centred((60, 50, 60), (3, 3, 3), LPS, hips.HEADS["right"] + (25, 0, -40))
+    image = hips.hip_image(grid, ("right",))
+    result = run(image, models=models)
+    assert {side for _, side in result.sides.values()} == {"right"}
+    assert len(models.networks["endosteal"].seen) == (2 if glance == "left" else 1)
+    # What the user says is not doubted.
+    assert {side for _, side in run(image, side=glance).sides.values()} == {glance}
+
+
 def test_a_head_without_a_shaft_has_no_side_unless_the_user_gives_one():
     grid = hips.centred((24, 40, 50), (1.5, 1.5, 2.4), CORONAL, hips.HEADS["left"])
     volume = hips.hip_image(grid, ("left",), "MR")

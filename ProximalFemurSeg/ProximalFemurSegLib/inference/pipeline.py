@@ -281,10 +281,13 @@ class _Run:
     # One hip through the stages.
 
     def _segment_all(self, hips, side, stride) -> list[tuple[_Hip, _Found]]:
-        if side == "auto" and len(hips) == 1 and hips[0].disputed and self._knows_sides:
+        lone = side == "auto" and len(hips) == 1 and self._knows_sides
+        if lone and hips[0].disputed:
             results = [self._segment_as_either(hips[0], stride)]
         else:
             results = [(hip, self._segment_hip(hip, stride)) for hip in hips]
+            if lone and self._is_of_other_side(*results[0]):
+                results = [self._segment_as_either(hips[0], stride, results[0])]
         bones = [(hip, found) for hip, found in results if found.bone_mm3 >= _LEAST_BONE_MM3]
         if not bones and not self._knows_sides and all(hip.points is not None for hip in hips):
             self.messages.append("No femur was found at a glance: the whole image was searched, which takes longer.")
@@ -300,12 +303,22 @@ class _Run:
     def _knows_sides(self) -> bool:
         return self.preset.stages[0].preprocessing.canonical_side is not None
 
-    def _segment_as_either(self, hip: _Hip, stride) -> tuple[_Hip, _Found]:
+    def _is_of_other_side(self, hip: _Hip, found: _Found) -> bool:
+        """Whether a segmented bone has the shape of the other side: a glance at a cropped scan may be wrong."""
+        if found.bone_mm3 < _LEAST_BONE_MM3:
+            return False
+        seen, certain = name_side(_bone_points(found))
+        return certain and seen != hip.side
+
+    def _segment_as_either(self, hip: _Hip, stride, known=None) -> tuple[_Hip, _Found]:
         """Segment a femur as a left and as a right one, and keep the one that has the shape of its side."""
         tries = []
         for name, sign in (("left", 1.0), ("right", -1.0)):
             one = replace(hip, side=name)
-            found = self._segment_hip(one, stride)
+            if known is not None and known[0].side == name:
+                one, found = known
+            else:
+                found = self._segment_hip(one, stride)
             tries.append((sign * head_direction(_bone_points(found)), one, found))
         _, hip, found = max(tries, key=lambda entry: entry[0])
         self.messages.append(f"The side was not clear at a glance: seen as both, the femur is the {hip.side} one.")
