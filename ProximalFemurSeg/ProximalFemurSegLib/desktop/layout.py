@@ -45,4 +45,4 @@ def show_layout(layout_manager, table_node) -> None:
     layout_manager.setLayout(LAYOUT_ID)
     if table_node is not None:
         view = layout_manager.tableWidget(0).tableView().mrmlTableViewNode()
-        view.SetTableID(table_node.GetID())
+        view.SetTableNodeID(table_node.GetID())

@@ -18,10 +18,11 @@ POINTS = {"threshold": 0.4, "youden": 0.3, "roc": 0.2}
 def ball_image(shape=(20, 24, 28), spacing=(1.0, 1.5, 2.0), direction=None, name="hip"):
     """A volume whose values fall from 100 in its middle to 0, linearly with the distance in mm."""
     grid = Grid.from_parts(shape, spacing, (-11, 7, 3), direction)
-    k, j, i = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
-    points = grid.ijk_to_ras(np.stack([i, j, k], axis=-1))
-    distance = np.linalg.norm(points - grid.center, axis=-1)
-    return Volume(np.clip(100 - 5 * distance, 0, 100).astype(np.int16), grid, name)
+    k, j, i = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij", sparse=True)
+    square = np.zeros(shape)
+    for row, middle in zip(grid.affine[:3], grid.center):
+        square += (row[0] * i + row[1] * j + row[2] * k + (row[3] - middle)) ** 2
+    return Volume(np.clip(100 - 5 * np.sqrt(square), 0, 100).astype(np.int16), grid, name)
 
 
 def predict(volume, modality="mr", sides=("left",)):

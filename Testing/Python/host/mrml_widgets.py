@@ -1,8 +1,7 @@
 """The CTK and qMRML widgets that the module uses, on PySide6.
 
-Properties, signals and slots are those of the public headers: ctkCollapsibleButton.h, ctkPathLineEdit.h and
-ctkSliderWidget.h of CTK; qMRMLWidget.h and qMRMLNodeComboBox.h of Slicer's Libs/MRML/Widgets; and
-qMRMLSegmentEditorWidget.h of its Modules/Loadable/Segmentations/Widgets.
+The module reaches only those of their properties, signals and slots that Slicer's and CTK's public headers have (see
+strictness.py).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from .pythonqt import connect
+from .strictness import strict
 
 
 def _stored(kind, name, default, changed=None):
@@ -301,5 +301,5 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
         return self._effect or None
 
 
-CTK = {cls.__name__: cls for cls in (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget)}
-QMRML = {cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget)}
+CTK = {cls.__name__: strict(cls) for cls in (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget)}
+QMRML = {cls.__name__: strict(cls) for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentEditorWidget)}

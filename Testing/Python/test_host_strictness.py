@@ -1,0 +1,114 @@
+"""The test host refuses what Slicer does not have, and offers nothing that Slicer does not offer."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("slicer", reason="slicer-core is not installed: the module is not driven here")
+pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
+
+from host.application import running  # noqa: E402
+from host.mrml_widgets import CTK, QMRML  # noqa: E402
+from host.strictness import API, Recorded, public_names  # noqa: E402
+from mrml_scenes import headless, make_labels, scene  # noqa: E402, F401
+from ProximalFemurSegLib.desktop import adapter as desktop_adapter  # noqa: E402
+from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID  # noqa: E402
+from test_mrml_surfaces import segmentation  # noqa: E402
+
+MODULE = Path(desktop_adapter.__file__).parents[2]
+STAND_INS = {**CTK, **QMRML}
+# Of PySide6's way to make widgets, or for tests alone.
+OWN = {"observed", "shortcuts", "scene_receivers", "fold", "staticMetaObject", "Files", "Dirs", "Writable"}
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_a_stand_in_offers_nothing_that_slicer_does_not_have(name):
+    own = {attribute for attribute in vars(STAND_INS[name]) if not attribute.startswith("_")} - OWN
+    assert own - public_names(name) == set()
+
+
+def test_the_module_cannot_reach_what_the_class_in_slicer_lacks():
+    with running():
+        box = QMRML["qMRMLNodeComboBox"]()
+        for code, known in (("box.currentNode()", True), ("box.currentText", False), ("box.itemText(0)", False)):
+            compiled = compile(code, str(MODULE / "ProximalFemurSeg.py"), "eval")
+            if known:
+                eval(compiled, {"box": box})
+            else:
+                with pytest.raises(AttributeError, match="qMRMLNodeComboBox of Slicer has no"):
+                    eval(compiled, {"box": box})
+        box.itemText(0)  # a test may
+
+
+def test_every_signal_that_is_connected_by_signature_is_in_the_lists():
+    ui = (MODULE / "Resources" / "UI" / "ProximalFemurSeg.ui").read_text(encoding="utf-8")
+    classes = {name: cls for cls, name in re.findall(r'<widget class="(\w+)" name="(\w+)"', ui)}
+    connected = []
+    for path in [MODULE / "ProximalFemurSeg.py", *(MODULE / "ProximalFemurSegLib" / "desktop").rglob("*.py")]:
+        connected += re.findall(r'self\.ui\.(\w+)\.connect\("(\w+)\(', path.read_text(encoding="utf-8"))
+    assert len(connected) > 20
+    for widget, signal in connected:
+        cls = classes[widget]
+        if cls in API:
+            assert signal in public_names(cls), (widget, signal)
+
+
+@pytest.fixture
+def layout(monkeypatch, headless):  # noqa: F811
+    import slicer
+
+    nodes = {name: headless.scene.AddNewNodeByClass("vtkMRMLSliceNode", name) for name in ("Red", "Green")}
+    slices = {name: Recorded("qMRMLSliceWidget", mrmlSliceNode=lambda n=node: n) for name, node in nodes.items()}
+    view = Recorded("qMRMLThreeDView")
+    table = headless.scene.AddNewNodeByClass("vtkMRMLTableViewNode", "T")
+    tables = Recorded("qMRMLTableWidget", tableView=lambda: Recorded("qMRMLTableView", mrmlTableViewNode=lambda: table))
+    layout_node = headless.scene.AddNewNodeByClass("vtkMRMLLayoutNode", "Layout")
+    manager = Recorded(
+        "qSlicerLayoutManager",
+        sliceViewNames=lambda: list(slices),
+        sliceWidget=lambda name: slices[name],
+        threeDViewCount=1,
+        threeDWidget=lambda index: Recorded("qMRMLThreeDWidget", threeDView=lambda: view),
+        tableWidget=lambda index: tables,
+        layoutLogic=lambda: SimpleNamespace(GetLayoutNode=lambda: layout_node),
+        setLayout=lambda number: None,
+    )
+    application = Recorded("qSlicerApplication", layoutManager=lambda: manager)
+    monkeypatch.setattr(slicer, "app", application, raising=False)
+    monkeypatch.setattr(desktop_adapter.slicer, "app", application, raising=False)
+    return SimpleNamespace(nodes=nodes, view=view, table=table, node=layout_node, manager=manager)
+
+
+def test_all_slices_go_through_the_middle_of_the_bone_and_3d_turns_to_it(layout, headless):  # noqa: F811
+    adapter = desktop_adapter.DesktopAdapter(headless.scene)
+    node = segmentation(headless.scene, "oblique", make_labels())
+    adapter.centre(node)
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    for slice_node in layout.nodes.values():
+        matrix = slice_node.GetSliceToRAS()
+        place = np.array([matrix.GetElement(row, 3) for row in range(3)])
+        assert np.all(place > np.array(bounds[::2])) and np.all(place < np.array(bounds[1::2]))
+    assert [call[0] for call in layout.view.calls] == ["resetFocalPoint", "resetCamera"]
+    adapter.jump((1.0, 2.0, 3.0))
+    assert layout.nodes["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(3.0)
+
+
+def test_the_modules_layout_is_described_once_and_shows_the_table(layout, headless):  # noqa: F811
+    adapter = desktop_adapter.DesktopAdapter(headless.scene)
+    table = headless.scene.AddNewNodeByClass("vtkMRMLTableNode", "volumes")
+    adapter.show_layout(table)
+    adapter.show_layout(table)
+    assert layout.node.GetLayoutDescription(LAYOUT_ID) == LAYOUT
+    assert layout.manager.calls.count(("setLayout", LAYOUT_ID)) == 2
+    assert layout.table.GetTableNodeID() == table.GetID()
+
+
+def test_the_layout_is_well_formed_and_has_every_view_once():
+    import xml.etree.ElementTree as ElementTree
+
+    views = [view.get("singletontag") for view in ElementTree.fromstring(LAYOUT).iter("view")]
+    assert sorted(views) == ["1", "Green", "Red", "TableView1", "Yellow"]
