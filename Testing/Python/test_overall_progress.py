@@ -2,7 +2,8 @@
 
 import pytest
 
-from ProximalFemurSegLib.running.overall import LOCATING, OverallProgress
+from ProximalFemurSegLib.running.overall import LOCATING, OverallProgress, onward
+from ProximalFemurSegLib.running.progress import Progress
 
 
 class Clock:
@@ -68,3 +69,26 @@ def test_a_pass_weighs_the_same_however_many_there_were():
     progress.expect(2)
     play(clock, progress, (("periosteal", 10, 5), ("endosteal", 12, 3)))
     assert progress.learned()["networks"] == pytest.approx(11)
+
+
+def test_between_two_words_the_bar_goes_on_but_never_to_the_end():
+    heard = Progress("bone", 0, 1, 40.0, 0.2)
+    later = [onward(heard, seconds) for seconds in (0, 10, 20, 40, 400, 40000)]
+    overall = [step.overall for step in later]
+    assert overall == sorted(overall)
+    assert overall[1] == pytest.approx(0.4), "a quarter of the time, a quarter of the way that was left"
+    assert overall[-1] < 1
+    assert all(step.seconds_left > 0 for step in later[:-1])
+    assert onward(Progress("bone"), 10) == Progress("bone"), "without a forecast nothing is made up"
+
+
+def test_a_quick_start_does_not_promise_too_much_where_an_earlier_run_was_timed():
+    steps = (("reading the image", 0.1, 1), (LOCATING, 1.0, 4), ("bone", 40.0, 40))
+    errors = []
+    for weights in ({"networks": 40.0}, None):
+        clock, told = Clock(), []
+        progress = OverallProgress(told.append, weights, clock)
+        play(clock, progress, steps)
+        # Ten of the forty seconds of the network are over; the end is expected to take two.
+        errors.append(abs(told[14].seconds_left - 32))
+    assert errors[0] < 8 < errors[1]

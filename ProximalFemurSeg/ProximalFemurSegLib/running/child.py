@@ -10,6 +10,7 @@ import contextlib
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ class Request:
         Its number in the conversation.
     progress : Progress or None
         The last that was heard of it.
+    heard : float
+        When that was, on ``time.monotonic``.
     reply : dict or None
         What the child answered.
     failure : str
@@ -38,6 +41,7 @@ class Request:
 
     number: int
     progress: Progress | None = None
+    heard: float = 0.0
     reply: dict | None = None
     failure: str = ""
 
@@ -183,7 +187,7 @@ class Child:
             if request is None:
                 return True
             if "progress" in values:
-                request.progress = read_progress(values["progress"])
+                request.progress, request.heard = read_progress(values["progress"]), time.monotonic()
             else:
                 request.reply, request.failure = values.get("reply"), values.get("failure", "")
                 del self._open[request.number]

@@ -6,13 +6,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..errors import ProximalFemurSegError
 from ..inference.result import SegmentationResult
 from .child import Child, Request
 from .exchange import read_result, write_image
+from .overall import onward
 from .progress import Progress
 from .runner import Job, Runner, State, Status
 
@@ -89,7 +90,8 @@ class ChildProcessRunner(Runner):
         self._request = self._child.ask("segment", folder=str(self._folder), options=_arguments(job))
         while not self._request.over:
             if self._request.progress is not None:
-                self._say(_within(self._request.progress, _SHARE_BEFORE, 1 - _SHARE_AFTER))
+                likely = onward(self._request.progress, time.monotonic() - self._request.heard)
+                self._say(_within(likely, _SHARE_BEFORE, 1 - _SHARE_AFTER))
             yield True
         if self._request.failure:
             raise ProximalFemurSegError(self._request.failure)
@@ -101,7 +103,9 @@ class ChildProcessRunner(Runner):
         yield True
 
     def _say(self, progress):
-        self._status = Status(State.RUNNING, progress)
+        # A forecast that was too good must not turn the bar back.
+        reached = max(progress.overall, self._status.progress.overall)
+        self._status = Status(State.RUNNING, replace(progress, overall=reached))
 
     def _end(self, status):
         self._status, self._steps, self._request = status, None, None
@@ -116,5 +120,4 @@ def _arguments(job: Job) -> dict:
 
 
 def _within(progress: Progress, low: float, high: float) -> Progress:
-    overall = low + (high - low) * (progress.overall or 0.0)
-    return Progress(progress.stage, progress.done, progress.total, progress.seconds_left, overall)
+    return replace(progress, overall=low + (high - low) * (progress.overall or 0.0))

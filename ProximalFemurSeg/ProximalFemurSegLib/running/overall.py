@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from .progress import Progress
 
 LOCATING = "finding the femora"
-_FIRST, _NETWORK, _LAST = "before", "networks", "after"
+BEFORE, _NETWORK, _LAST = "before", "networks", "after"
 # What each part weighs before the first run has been timed, in seconds on two processor cores.
-_WEIGHTS = {_FIRST: 1.0, LOCATING: 4.0, _NETWORK: 14.0, _LAST: 2.0}
+_WEIGHTS = {BEFORE: 1.0, LOCATING: 4.0, _NETWORK: 14.0, _LAST: 2.0}
 _AFTER = ("labels and volumes", "writing the results")
 # Before so much time and so much of the way, a forecast would only jump about.
 _LEAST_SECONDS, _LEAST_FRACTION = 1.0, 0.08
+_TRUSTED_SECONDS = 10.0
+
+
+def onward(progress: Progress, seconds: float) -> Progress:
+    """Where a run is likely to be some seconds after it was last heard of: a large window can take a minute.
+
+    Half of what is left is gone through at the speed of the forecast, the rest slower and slower: it is never over
+    before the run says so.
+
+    Examples
+    --------
+    >>> onward(Progress("bone", 0, 1, 60.0, 0.4), 30.0)
+    Progress(stage='bone', done=0, total=1, seconds_left=30.0, overall=0.7)
+    """
+    left, overall = progress.seconds_left, progress.overall
+    if not left or overall is None or seconds <= 0:
+        return progress
+    share = seconds / left
+    passed = share if share <= 0.5 else 1 - 0.25 / share
+    return replace(progress, seconds_left=round(left * (1 - passed), 1), overall=overall + (1 - overall) * passed)
 
 
 class OverallProgress:
@@ -42,10 +63,12 @@ class OverallProgress:
 
     def __init__(self, tell, weights=None, clock=time.monotonic):
         self._tell, self._clock = tell, clock
+        # What was timed is trusted as much as what this run shows in so many of its own seconds.
+        self._trusted = _TRUSTED_SECONDS if weights else 0.0
         self._weights = {**_WEIGHTS, **(weights or {})}
         self._seconds = dict.fromkeys(_WEIGHTS, 0.0)
         self._passes, self._begun, self._stage = 1, [], None
-        self._part, self._reached = _FIRST, 0.0
+        self._part, self._reached = BEFORE, 0.0
         self._start = self._last = clock()
 
     def expect(self, passes: int) -> None:
@@ -75,19 +98,27 @@ class OverallProgress:
             return LOCATING
         if stage in _AFTER:
             return _LAST
-        return _FIRST if self._part == _FIRST and stage.startswith("reading") else _NETWORK
+        return BEFORE if self._part == BEFORE and stage.startswith("reading") else _NETWORK
 
     def _fraction(self, part, within):
-        weights = dict(self._weights)
-        passes = max(self._passes, len(self._begun))
-        one, weights[_NETWORK] = weights[_NETWORK], weights[_NETWORK] * passes
-        order = (_FIRST, LOCATING, _NETWORK, _LAST)
-        over = sum(weights[earlier] for earlier in order[: order.index(part)])
-        over += one * (len(self._begun) - 1 + within) if part == _NETWORK else weights[part] * within
-        return min(over / sum(weights.values()), 1.0)
+        order = (BEFORE, LOCATING, _NETWORK, _LAST)
+        over = sum(self._weight(earlier) for earlier in order[: order.index(part)])
+        if part == _NETWORK:
+            over += self._weights[_NETWORK] * (len(self._begun) - 1 + within)
+        else:
+            over += self._weight(part) * within
+        return min(over / self._whole(), 1.0)
+
+    def _weight(self, part):
+        return self._weights[part] * (max(self._passes, len(self._begun)) if part == _NETWORK else 1)
+
+    def _whole(self):
+        return sum(self._weight(part) for part in self._weights)
 
     def _seconds_left(self, now):
         passed = now - self._start
         if passed < _LEAST_SECONDS or self._reached < _LEAST_FRACTION:
             return None
-        return round(passed / self._reached * (1 - self._reached), 1)
+        whole = self._whole()
+        speed = (passed + self._trusted) / (self._reached * whole + self._trusted)
+        return round(whole * (1 - self._reached) * speed, 1)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import ProximalFemurSegError
 from .exchange import read_image, write_result
-from .overall import OverallProgress
+from .overall import BEFORE, LOCATING, OverallProgress
 from .progress import Progress
 
 
@@ -66,7 +66,12 @@ class Worker:
         progress("writing the results", 0, 1)
         write_result(result, Path(folder))
         progress("writing the results", 1, 1)
-        self._learned[device] = progress.learned()
+        learned = progress.learned()
+        if not self._learned:
+            # In the first run torch and its kernels had to be loaded on the way; in the next ones they are there.
+            for part in (BEFORE, LOCATING):
+                learned.pop(part, None)
+        self._learned[device] = learned
         free_gpu()
         return {"network": result.network, "device": result.device}
 
