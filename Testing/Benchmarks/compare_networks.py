@@ -20,6 +20,8 @@ import argparse
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -170,7 +172,7 @@ def predict(name, preset, cases, folder: Path) -> None:
             continue
         image = read_volume(place / "image.nii.gz")
         started = time.process_time()
-        found = predict_probabilities(image, preset, preset.modality, "left" if preset.modality == "ct" else "auto")
+        found = predict_probabilities(image, preset, preset.modality)
         seconds = time.process_time() - started
         write_volume(found.maps[role], path)
         with open(folder / "times.jsonl", "a", encoding="utf-8") as stream:
@@ -180,10 +182,6 @@ def predict(name, preset, cases, folder: Path) -> None:
 
 def write_report(modality: str, folder: Path, names, cases, minutes: float) -> None:
     """The table of cases, and what `cohort` makes of it."""
-    from click.testing import CliRunner
-
-    from ProximalFemurSegLib.cli import program
-
     table = folder / "cases.csv"
     with open(table, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -193,13 +191,10 @@ def write_report(modality: str, folder: Path, names, cases, minutes: float) -> N
                 files = [(place / f"{part}.nii.gz").relative_to(folder) for part in ("image", "truth", name)]
                 writer.writerow([subject, split, name, "trabecular bone", *files])
     title = f"Networks for {modality.upper()}, each trained for {minutes:g} minutes on the same simulated hips"
-    result = CliRunner().invoke(program, [
-        "cohort", str(table), "--output", str(folder / "report"), "--postprocess", "largest,fill", "--title", title,
-        "--worst", "4", "--overwrite",
-    ], catch_exceptions=False)
-    print(result.output)
-    if result.exit_code:
-        raise SystemExit(result.exit_code)
+    subprocess.run([
+        sys.executable, "-m", "ProximalFemurSegLib", "cohort", str(table), "--output", str(folder / "report"),
+        "--postprocess", "largest,fill", "--title", title, "--worst", "4", "--overwrite",
+    ], check=True)
 
 
 def main() -> None:
