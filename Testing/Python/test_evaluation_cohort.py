@@ -10,6 +10,7 @@ from closed_form_cohort import GRID, SIDES, cube, grown, probability, shifted, w
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.evaluation import cohort_tables
 from ProximalFemurSegLib.evaluation.cohort import CohortOptions, evaluate_cohort
+from ProximalFemurSegLib.evaluation.cohort_pictures import worst_pictures
 from ProximalFemurSegLib.evaluation.cohort_rows import read_cohort_table
 from ProximalFemurSegLib.evaluation.cohort_volumes import region_volumes
 from ProximalFemurSegLib.evaluation.correction_time import CorrectionRecord
@@ -172,6 +173,16 @@ def test_postprocessing_is_a_model_of_its_own(tmp_path):
     assert found.models == ["net", "net + PP"]
     assert [case["precision"] for case in found.cases] == pytest.approx([216 / 217, 1.0])
     assert found.cases[1]["msd_mm"] == 0 < found.cases[0]["msd_mm"]
+
+
+def test_worst_cases_of_probability_maps_are_drawn_after_postprocessing_too(tmp_path):
+    write(np.where(cube(6), 0.8, 0.1).astype(np.float32), tmp_path / "map.nrrd")
+    write(cube(6), tmp_path / "truth.nrrd")
+    rows = [{"subject": "a", "model": "net", "probability": "map.nrrd", "reference": "truth.nrrd"}]
+    found = evaluated(tmp_path, rows, threshold=0.5, postprocess="largest")
+    assert [case["threshold"] for case in found.cases] == [0.5, 0.5]
+    pictures = worst_pictures(found, CohortOptions(threshold=0.5, postprocess="largest"), 2)
+    assert [case["model"] for case, _ in pictures] == ["net", "net + PP"]
 
 
 def test_what_is_not_defined_is_counted_and_not_averaged(tmp_path):

@@ -230,7 +230,7 @@ def _evaluate_row(cohort, row: CaseRow, options: CohortOptions, thresholds, file
         found, wanted = align(result, reference, options.interpolate)
         cleaned = replace(found, array=postprocess(found.array, found.grid, options.postprocess))
         after = compare_masks(cleaned, wanted, options.surface, options.tolerance_mm)
-        after["interpolated"] = values["interpolated"]
+        after.update({name: values[name] for name in ("interpolated", "threshold") if name in values})
         _keep_case(cohort, row, row.model + POSTPROCESSED, options.postprocess, after, start)
         entry = {"region": WHOLE, "result_mm3": after["volume_mm3"], "reference_mm3": after["reference_volume_mm3"]}
         cohort.volumes.append({**_names(row, row.model + POSTPROCESSED), **entry})
