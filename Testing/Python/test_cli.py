@@ -16,7 +16,10 @@ from ProximalFemurSegLib.cli.progress import Progress
 from ProximalFemurSegLib.errors import CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.running.progress import parse_progress
 
-COMMANDS = ("cohort", "demo", "distance-map", "evaluate", "networks", "phantom", "regions", "segment", "train")
+COMMANDS = (
+    "cohort", "cross-validate", "demo", "distance-map", "evaluate", "networks", "phantom", "regions", "segment",
+    "train",
+)
 
 
 def test_help_lists_every_command():

@@ -15,7 +15,10 @@ import click
 from .. import __version__
 from ..errors import BadInputError, CancelledError, ProximalFemurSegError
 
-_COMMANDS = ("cohort", "demo", "distance-map", "evaluate", "networks", "phantom", "regions", "segment", "train")
+_COMMANDS = (
+    "cohort", "cross-validate", "demo", "distance-map", "evaluate", "networks", "phantom", "regions", "segment",
+    "train",
+)
 _CANCELLED = 130
 
 

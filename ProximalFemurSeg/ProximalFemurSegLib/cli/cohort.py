@@ -86,14 +86,13 @@ def cohort(table, output, threshold, steps, baseline, surface, tolerance, correc
     models = list(dict.fromkeys(row.model for row in rows))
     if baseline is not None and baseline not in models:
         raise BadInputError(f"'{table}' has no model '{baseline}'; choose one of {', '.join(models)}.")
-    announced = _names(rows)
+    announced = report_files(rows)
     with staged_output(output, announced, overwrite) as staging, Progress(progress_style) as progress:
         measured = evaluate_cohort(rows, options, progress)
         groups = write_cohort(measured, options, staging, output, title, baseline, records, worst, progress)
     if as_json:
         print_json({"output": output, "cases": len(measured.cases), "unused_columns": unused,
-                    "models": [_means(measured, s, m) for s in measured.structures for m in measured.models
-                               if measured.of(s, m)]})
+                    "models": means_of(measured)})
         return
     for segmentation in groups[0][1]:
         print_table(segmentation.rows, segmentation.heading)
@@ -102,12 +101,18 @@ def cohort(table, output, threshold, steps, baseline, surface, tolerance, correc
     click.echo(f"The report is in '{output / REPORT}'.")
 
 
-def _names(rows) -> list[str]:
+def report_files(rows) -> list[str]:
+    """Names of the files that `write_cohort` writes for the rows of a table."""
     from ..evaluation.cohort_figures import figure_names
     from ..evaluation.cohort_rows import VALIDATION
 
     figures = figure_names(row.structure for row in rows if row.split != VALIDATION)
     return [REPORT, *CSV, *(f"{name}.{kind}" for name in figures for kind in ("png", "svg"))]
+
+
+def means_of(measured) -> list[dict]:
+    """The mean of every metric, for each structure and model of a cohort."""
+    return [_means(measured, s, m) for s in measured.structures for m in measured.models if measured.of(s, m)]
 
 
 def _means(measured, structure, model) -> dict:

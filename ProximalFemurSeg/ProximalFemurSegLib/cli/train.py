@@ -131,7 +131,7 @@ def _train_one(preset, stage, data, output, resume, progress, processes, *, epoc
     prepared = prepared or prepare()
     if start:
         prepared.description["started_from"] = {"weights": Path(start).stem, "sha256": sha256(start)}
-    steps = recipe.steps if recipe.epochs is None else math.ceil(recipe.epochs * prepared.epoch / recipe.batch_size)
+    steps = recipe.total_steps(prepared.epoch)
 
     def report(entry):
         # With a time budget the schedule ends with whichever of steps and minutes comes first.

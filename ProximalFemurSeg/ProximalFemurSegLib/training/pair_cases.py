@@ -29,8 +29,14 @@ _MARGIN_MM = 50.0
 _TRABECULAR = (1, 11)
 
 
-def _masks(pair: Pair, role: str):
-    """(grid, whole bone, what the network shall find), bool arrays on the mask's own grid, or grids."""
+def read_masks(pair: Pair, role: str) -> tuple[tuple[Grid, np.ndarray], tuple[Grid, np.ndarray]]:
+    """The whole bone and what a network of some role shall find, each a bool mask on the grid of its file.
+
+    Raises
+    ------
+    BadInputError
+        If a mask cannot be read, is empty, or does not tell what lies inside the cortex although the role asks for it.
+    """
     labels = read_labels(pair.mask)
     values = [int(v) for v in np.unique(labels.array) if v]
     if not values:
@@ -56,8 +62,14 @@ def _on_grid(grid: Grid, mask, target: Grid) -> np.ndarray:
     return resample(mask.astype(np.uint8), grid, target, "linear").numpy() > 0.5
 
 
-def _femora(pair: Pair, grid: Grid, outer):
-    """[(side, points in RAS mm, where it is on a coarse grid)] of the femora in a mask."""
+def find_masked_femora(pair: Pair, grid: Grid, outer) -> list[tuple[str, np.ndarray, tuple[Grid, np.ndarray]]]:
+    """Side, points in RAS mm, and place on a coarse grid of each of the femora in a mask of whole bone, left first.
+
+    Raises
+    ------
+    BadInputError
+        If the mask shows other than one or two bones, or not which side a single one is.
+    """
     low, high = extent(grid.corners(), np.eye(3))
     coarse = network_grid(grid, np.eye(3)[::-1], (_COARSE_MM,) * 3, low[::-1], high[::-1])
     share = resample(outer.astype(np.uint8), grid, coarse, "linear").numpy()
@@ -112,7 +124,7 @@ def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray
     if stage.role not in ("bone", "periosteal", "endosteal"):
         raise BadInputError(f"The {stage.role} network cannot be trained on pairs of images and masks.")
     volume = read_volume(pair.image)
-    (outer_grid, outer), (inner_grid, inner) = _masks(pair, stage.role)
+    (outer_grid, outer), (inner_grid, inner) = read_masks(pair, stage.role)
     frame = stage.preprocessing
     directions = network_directions(volume.grid, frame.orientation)
     low, high = extent(volume.grid.corners(), directions)
@@ -120,7 +132,7 @@ def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray
         views = [(None, low, high, None)]
     else:
         views = []
-        for side, points, zone in _femora(pair, outer_grid, outer):
+        for side, points, zone in find_masked_femora(pair, outer_grid, outer):
             least, most = extent(points, directions)
             axis = int(np.abs(directions[:, 2]).argmax())
             if directions[axis, 2] > 0:

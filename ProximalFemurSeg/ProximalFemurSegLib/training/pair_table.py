@@ -84,6 +84,11 @@ def find_pairs(source) -> list[Pair]:
     return pairs
 
 
+def are_phantoms(pairs) -> bool:
+    """True if an image lies beside landmarks, as the phantom command leaves them and nobody has for a real scan."""
+    return any(Path(pair.image).with_name("landmarks.json").is_file() for pair in pairs)
+
+
 def _stem(path: Path) -> str | None:
     """The name without the ending of a volume's format, or None for other files."""
     name = path.name

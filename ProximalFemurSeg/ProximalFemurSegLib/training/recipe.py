@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 
 from ..errors import BadInputError
@@ -164,6 +165,10 @@ class Recipe:
     def replace(self, **changes) -> Recipe:
         """The same recipe with some entries changed."""
         return dataclasses.replace(self, **changes)
+
+    def total_steps(self, epoch_samples: int | None = None) -> int:
+        """Steps of the whole training, where an epoch has so many samples."""
+        return self.steps if self.epochs is None else math.ceil(self.epochs * epoch_samples / self.batch_size)
 
     def to_dict(self) -> dict:
         """Plain values, as they stand in a recipe file."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import BadInputError
 from .grid_patches import GridPatches, PairImages, PhantomImages
 from .margins import NONE, InnerTargets, training_margins, with_slices
 from .pair_cases import prepare_pairs
 from .pair_data import PairSamples, split_subjects
-from .pair_table import find_pairs
+from .pair_table import are_phantoms, find_pairs
 from .phantom_cohort import bake_cohort
 from .phantom_training import patch_shape, phantom_recipe, phantom_samples
 
@@ -189,8 +188,7 @@ def pair_training_data(stage, modality, source, folder, simulated=False, patch=N
         If the pairs cannot be used, or are fewer than two, or the recipe is for other networks.
     """
     pairs = find_pairs(source)
-    # The phantom command leaves landmarks beside its images, which nobody has for a real scan.
-    simulated = simulated or any(Path(pair.image).with_name("landmarks.json").is_file() for pair in pairs)
+    simulated = simulated or are_phantoms(pairs)
     subjects = prepare_pairs(pairs, stage, modality, folder, progress=progress)
     training, validation = split_subjects(subjects.values(), seed=seed)
     return split_training_data(stage, folder, subjects, training, validation, simulated, patch, seed, recipe)

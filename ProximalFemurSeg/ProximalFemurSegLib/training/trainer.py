@@ -177,7 +177,7 @@ def train(
             while not (run.finished or run.asked_to_stop):
                 run.train_step(run.wait_for(feeder, share), chooser)
                 run.look(cancelled)
-                if run.step % log_every == 0 or run.finished:
+                if run.step % log_every == 0 or run.finished or run.ends_epoch:
                     run.write_losses()
                 run.validate_if_due()
                 run.save_now_and_then()
@@ -197,6 +197,7 @@ class _Training:
         self.device, self.progress = processes.device, progress
         self.epoch_samples = epoch_samples
         self._check_epochs()
+        self.total_steps = recipe.total_steps(epoch_samples)
         torch.manual_seed(recipe.seed)
         self.network = build_network(recipe.architecture, **recipe.options)
         if start is not None:
@@ -233,15 +234,10 @@ class _Training:
     # How far it is.
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole training."""
-        if self.recipe.epochs is None:
-            return self.recipe.steps
-        return math.ceil(self.recipe.epochs * self.epoch_samples / self.recipe.batch_size)
-
-    def epochs_done(self, step: int) -> int:
-        """Whole passes over the data after so many steps."""
-        return step * self.recipe.batch_size // self.epoch_samples
+    def ends_epoch(self) -> bool:
+        """Whether the last step saw the last sample of an epoch, where epochs are the measure."""
+        before, now = ((self.step - n) * self.recipe.batch_size // (self.epoch_samples or 1) for n in (1, 0))
+        return self.counts_epochs and now > before
 
     def seconds(self) -> float:
         """Time spent over all runs."""
@@ -299,6 +295,7 @@ class _Training:
         self.step, self.seconds_before, self.best = saved["step"], saved["seconds"], saved["best"]
         self.accuracies = list(saved.get("accuracies", ()))
         self.validated = saved.get("validated", self.step)
+        self.losses, self.scores = saved.get("unwritten", ([], []))
 
     def save_checkpoint(self) -> None:
         """All that is needed to go on."""
@@ -316,6 +313,7 @@ class _Training:
             "best": self.best,
             "accuracies": self.accuracies,
             "validated": self.validated,
+            "unwritten": [self.losses, self.scores],
         }
         save_atomically(state, self.folder / CHECKPOINT)
 
@@ -414,6 +412,8 @@ class _Training:
     def write_losses(self) -> None:
         """A line of the log: means over the steps since the last one."""
         count = len(self.losses)
+        if not count:
+            return
         dice, accuracy = (sum(values) / count for values in zip(*self.scores))
         entry = {"step": self.step, "loss": round(sum(self.losses) / count, 6), "dice": round(dice, 6),
                  "accuracy": round(accuracy, 6), "rate": float(f"{self.rate:.4g}"),
@@ -428,11 +428,8 @@ class _Training:
         """Validate, unless it was done at this step or is not due."""
         if self.step in (0, self.validated):
             return
-        if self.finished or (
-            self.epochs_done(self.step) > self.epochs_done(self.step - 1)
-            if self.counts_epochs
-            else self.step % self.recipe.validate_every == 0
-        ):
+        due = self.ends_epoch if self.counts_epochs else self.step % self.recipe.validate_every == 0
+        if self.finished or due:
             self._validate()
             self.finished = self.finished or self.stopped_early
 
