@@ -255,4 +255,54 @@ def test_memory_decides_the_window_but_never_below_the_trained_one_at_first():
 def test_the_papers_volumes_go_through_in_one_pass(architecture, options, size):
     """60 slices of MR, padded to what the network takes, and one CT patch."""
     engine = Engine("cpu", "bfloat16")
-    assert engine._budget_voxels(build_network(architecture, **options)) >= prod(size)
+    assert engine._budget_voxels(build_network(architecture, **options), size, size) >= prod(size)
+
+
+# Bytes of the maps of four slices of 512 x 512 (or of 512 patches of 32 x 32) in bfloat16, 12 maps of the first layer's
+# width at a time (patch2d: 18), and 32 bytes for every voxel of the image.
+_FOUR_SLICES = 4 * 512 * 512
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "fixed"),
+    [
+        ("unet2d", {"base_features": 16}, 12 * 16 * 2 * _FOUR_SLICES),
+        ("unet2d-dilated", {"base_features": 8}, 12 * 8 * 2 * _FOUR_SLICES),
+        ("unet2d-valid", {"base_features": 16, "patch": 300}, 12 * 16 * 2 * 4 * 300 * 300),
+        ("patch2d", {"base_features": 16}, 18 * 16 * 2 * _FOUR_SLICES),
+        ("patch25d", {"base_features": 32}, 12 * 32 * 2 * 512 * 32 * 32),
+    ],
+)
+def test_memory_of_networks_of_slices(architecture, options, fixed):
+    """The maps of a few slices, whatever the number of slices; the rest is for the image."""
+    network = build_network(architecture, **options)
+    for memory in (1.25e9, 3e9):
+        engine = Engine("cpu", "bfloat16", memory_bytes=memory)
+        for depth in (10, 300):
+            budget = engine._budget_voxels(network, (depth, 512, 512), (1, 512, 512))
+            assert budget == pytest.approx((memory - fixed) / 32)
+
+
+def test_the_papers_widest_2d_network_takes_whole_slices():
+    """F 64: the maps of four slices take more than the CPU's share, and no way of cutting the slices makes them less
+    than what the network was trained on; so it gets few slices at a time, and a larger image is cut to 512 pixels."""
+    with torch.device("meta"):
+        network = build_network("unet2d", base_features=64, levels=4)
+    engine, trained = Engine("cpu", "bfloat16"), (1, 512, 512)
+    for size, window in (((60, 512, 512), (8, 512, 512)), ((60, 1024, 1024), (8, 528, 528))):
+        budget = max(engine._budget_voxels(network, size, trained), prod(trained))
+        assert plan_windows(size, trained, network.size_multiple, budget).window == window
+
+
+def test_few_slices_at_a_time_give_nearly_the_same():
+    torch.manual_seed(0)
+    network = build_network("unet2d", base_features=4, levels=2).eval()
+    seen = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[2:])))
+    image = torch.randn(30, 32, 32)
+    whole = Engine("cpu", "float32").predict(lambda d: network, image, (1, 32, 32))
+    parts = Engine("cpu", "float32", memory_bytes=1.0).predict(lambda d: network, image, (1, 32, 32))
+    assert seen[0] == (30, 32, 32) and set(seen[1:]) == {(8, 32, 32)}
+    # Only the outermost slice of a window lacks a neighbour, and has little weight.
+    assert (whole - parts).abs().mean() < 0.1 * whole.std()
+    assert (whole - parts)[:, 2].abs().max() < 1e-6

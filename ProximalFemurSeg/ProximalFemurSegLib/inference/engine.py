@@ -13,11 +13,14 @@ from ..cpu_tuning import tune_malloc
 from ..errors import BadInputError, ProximalFemurSegError
 from ..networks import use_channels_last
 from .devices import choose_device, describe_device, fast_precision
-from .plan import plan_windows, sliding_plan
+from .plan import LEAST_SLABS, plan_windows, sliding_plan
 from .windows import predict_windows
 
 # Feature maps of the first layer's width that are alive at the peak of a forward pass, measured; shortcuts keep copies.
-_MAPS_ALIVE, _MAPS_ALIVE_VNET = 9, 12
+_MAPS_ALIVE = {"vnet": 12, "patch2d": 18}
+_MAPS_ALIVE_PLANAR, _MAPS_ALIVE_ELSE = 12, 9
+# Of a network that takes a few slices at a time, bytes for every voxel of all of them: image, neighbours, logits.
+_PLANAR_BYTES = 32
 # Large enough for whole MR scans and for the V-Net's own window; more would bring little, and a scan of 600 slices with
 # its maps has to stay under 3 GB.
 _CPU_MEMORY = 1.25e9
@@ -149,9 +152,9 @@ class Engine:
                 plan = sliding_plan(window, multiple, stride)
             else:
                 # The window of the training is tried even where the estimate says that it is too large.
-                budget = budget or max(self._budget_voxels(network), prod(window or (1,)))
+                budget = budget or max(self._budget_voxels(network, image.shape, window), prod(window or (1,)))
                 plan = plan_windows(image.shape, window, multiple, budget)
-            room = int(self._budget_voxels(network) / prod(plan.window))
+            room = int(self._budget_voxels(network, image.shape, window) / prod(plan.window))
             batch = 1 if self.device.type == "cpu" else max(1, min(8, room))
             result = predict_windows(
                 lambda windows: self._forward(network, windows),
@@ -195,16 +198,31 @@ class Engine:
             probability = torch.softmax(logits, dim=1)[:, 1:]
         return probability.to(self.array_device)
 
-    def _budget_voxels(self, network) -> float:
+    def _budget_voxels(self, network, size, trained) -> float:
+        """How many voxels of an image of some size a network may take in one pass."""
         memory = self.memory_bytes
         if memory is None:
             memory = _CPU_MEMORY
             if self.device.type == "cuda":
                 memory = _GPU_SHARE * torch.cuda.mem_get_info(self.device)[0]
         modules = list(network.modules()) if isinstance(network, torch.nn.Module) else []
-        features = next((m.out_channels for m in modules if isinstance(m, torch.nn.Conv3d)), 1)
-        alive = _MAPS_ALIVE_VNET if getattr(network, "name", "") == "vnet" else _MAPS_ALIVE
-        return memory / (alive * features * (4 if self.precision == torch.float32 else 2))
+        convolutions = (torch.nn.Conv2d, torch.nn.Conv3d)
+        features = next((m.out_channels for m in modules if isinstance(m, convolutions)), 1)
+        at_once = getattr(network, "pixels_at_once", None)
+        usual = _MAPS_ALIVE_PLANAR if at_once else _MAPS_ALIVE_ELSE
+        alive = _MAPS_ALIVE.get(getattr(network, "name", ""), usual)
+        maps = alive * features * (4 if self.precision == torch.float32 else 2)
+        if not at_once:
+            return memory / maps
+        # However many slices: the maps are those of a few. A larger plane than the trained one may be cut.
+        whole = [max(n, t) for n, t in zip(size[1:], (trained or (1, 1, 1))[1:])]
+        for rows, columns in (whole, (trained or size)[1:]):
+            least = LEAST_SLABS * rows * columns
+            voxels = (memory - maps * at_once(rows, columns)) / _PLANAR_BYTES
+            if voxels >= least:
+                return voxels
+        # Overlapping windows come out a little larger than the trained one.
+        return 1.1 * least
 
     def _smaller(self, failed, image, trained):
         """The next budget in voxels, after memory ran out; None for a fresh start on the CPU."""

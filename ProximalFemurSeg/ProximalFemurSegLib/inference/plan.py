@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 _SMALLEST = 32  # voxels; below this a window shows a network too little of a hip to be worth a run
+LEAST_SLABS = 8  # trained windows along an axis on which they are thin, in one window
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
     budget_voxels : float
         Largest window.
     overlap : int
-        Least overlap of neighbouring windows in voxels.
+        Least overlap of neighbouring windows in voxels; along an axis on which the trained window has only a slice or
+        two no more than four of these.
 
     Examples
     --------
@@ -49,21 +51,24 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
     >>> plan_windows((240, 192, 192), (64, 192, 192), (16, 16, 16), 3e6)
     WindowPlan(window=(80, 192, 192), stride=(64, 192, 192), blend='tent')
     """
+    # A network of slices is shown no more of a hip by more of them.
+    overlaps = [overlap if trained is None else min(overlap, 4 * t) for t in trained or (1, 1, 1)]
+    worth = [_SMALLEST if trained is None else min(_SMALLEST, LEAST_SLABS * t) for t in trained or (1, 1, 1)]
     trained = trained or (1, 1, 1)
     size = tuple(max(n, t) for n, t in zip(size, trained))
     parts = [1, 1, 1]
     while True:
         window = tuple(
-            _round_up(ceil((n + (p - 1) * overlap) / p), m) if p > 1 else _round_up(n, m)
-            for n, p, m in zip(size, parts, multiple)
+            _round_up(ceil((n + (p - 1) * o) / p), m) if p > 1 else _round_up(n, m)
+            for n, p, m, o in zip(size, parts, multiple, overlaps)
         )
-        limits = [max(m, min(_SMALLEST, n)) for m, n in zip(multiple, size)]
+        limits = [max(m, min(w, n)) for m, w, n in zip(multiple, worth, size)]
         above = [a for a in range(3) if window[a] > _round_up(limits[a], multiple[a])]
         if prod(window) <= budget_voxels or not above:
             break
         larger = [a for a in above if window[a] > trained[a]] or above
         parts[max(larger, key=lambda a: window[a] / trained[a])] += 1
-    stride = tuple(w if p == 1 else w - min(overlap, w // 2) for w, p in zip(window, parts))
+    stride = tuple(w if p == 1 else w - min(o, w // 2) for w, p, o in zip(window, parts, overlaps))
     return WindowPlan(window, stride)
 
 

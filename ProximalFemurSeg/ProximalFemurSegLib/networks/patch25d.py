@@ -80,6 +80,10 @@ class Patch25D(nn.Module):
         self.every, self.voxels, self.classes = every, voxels, classes
         self.cnn = PyramidalCNN(base_features, 3, classes, dropout)
 
+    def pixels_at_once(self, rows: int, columns: int) -> int:
+        """Pixels of the patches whose feature maps are in memory at one time, where nothing is learned."""
+        return _VOXELS_AT_ONCE * PATCH**2
+
     def forward(self, x: torch.Tensor, inside: bool = False) -> torch.Tensor:
         """Image (B, 1, D, H, W) to logits (B, classes, D, H, W).
 

@@ -8,7 +8,7 @@ from torch import nn
 from . import blocks
 
 # Slices in one pass when nothing is learned: more would only take memory.
-_SLICES_AT_ONCE = 4
+SLICES_AT_ONCE = 4
 
 
 def adjacent_slices(x: torch.Tensor, slices: int) -> torch.Tensor:
@@ -60,6 +60,10 @@ class SliceWise(nn.Module):
         """Each of (D, H, W) must be a multiple of this."""
         return (1, self._multiple, self._multiple)
 
+    def pixels_at_once(self, rows: int, columns: int) -> int:
+        """Pixels whose feature maps are in memory at one time, of slices of that size, where nothing is learned."""
+        return SLICES_AT_ONCE * rows * columns
+
     def margins(self, shape) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
         """How much of an image of a shape (D, H, W) is only looked at if nothing is made up around it.
 
@@ -92,7 +96,7 @@ class SliceWise(nn.Module):
         if self.training:
             logits = self._slices(stacked)
         else:
-            logits = torch.cat([self._slices(part) for part in stacked.split(_SLICES_AT_ONCE)])
+            logits = torch.cat([self._slices(part) for part in stacked.split(SLICES_AT_ONCE)])
         return logits.reshape(x.shape[0], x.shape[2], *logits.shape[1:]).transpose(1, 2)
 
     def _inside(self, stacked: torch.Tensor) -> torch.Tensor:

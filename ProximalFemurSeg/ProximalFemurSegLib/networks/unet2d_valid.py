@@ -7,7 +7,7 @@ import torch
 from . import blocks
 from .mirrored_patches import average_patches, mirror_extend
 from .planar_unet import PlanarUNet
-from .slice_wise import SliceWise
+from .slice_wise import SLICES_AT_ONCE, SliceWise
 
 
 def valid_output(size: int, levels: int) -> tuple[int, int]:
@@ -111,6 +111,10 @@ class UNet2DValid(SliceWise):
         planar = PlanarUNet(base_features, levels, slices, classes, dropout, norm, padded=False)
         super().__init__(name, planar, slices, 1)
         self.levels, self.patch, self.patches, self.output, self.offset = levels, patch, patches, output, offset
+
+    def pixels_at_once(self, rows: int, columns: int) -> int:
+        """Those of patches, however large the slices are."""
+        return SLICES_AT_ONCE * self.patch**2
 
     def _planar_margins(self, size):
         margins = []
