@@ -44,12 +44,10 @@ def test_two_processes_train_as_one(tmp_path):
             for name, by in (("accuracy", 3e-3), ("dice", 2e-2), ("cross_entropy", 1e-3)):
                 assert one["validation"][name] == pytest.approx(other["validation"][name], abs=by), name
     for name in ("whole", "part"):
-        for file in ("best.pt", "checkpoint.pt"):
-            saved = torch.load(tmp_path / name / file, weights_only=True)
-            expected = torch.load(tmp_path / "alone" / file, weights_only=True)
-            assert saved["step"] == expected["step"]
-            for key, value in expected["network"].items():
-                assert torch.allclose(saved["network"][key], value, atol=2e-5), key
+        saved, expected = (torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in (name, "alone"))
+        assert saved["step"] == expected["step"] == 6 and (tmp_path / name / "best.pt").is_file()
+        for key, value in expected["network"].items():
+            assert torch.allclose(saved["network"][key], value, atol=2e-5), key
     # What two processes began, one goes on with.
     longer = shared_recipe().replace(steps=8)
     assert train(longer, BALLS, tmp_path / "whole", check(), workers=0, resume=True).steps == 8
