@@ -367,8 +367,8 @@ class ParametricFemur:
         last = int(np.searchsorted(stations, 1.45 * self.head_radius))
         narrowest = int(np.argmin(areas[:last]))
         self.narrow_area = float(areas[narrowest])
-        wider = np.nonzero(areas[narrowest:] >= _BASE_FACTOR * self.narrow_area)[0]
-        neck_end = float(stations[narrowest + wider[0]]) if len(wider) else s.neck_length
+        neck_end = _first_reaching(stations[narrowest:], areas[narrowest:], _BASE_FACTOR * self.narrow_area)
+        neck_end = s.neck_length if neck_end is None else neck_end
         radius = min(np.sqrt(self.narrow_area / np.pi), 0.95 * self.head_radius)
         head_end = float(np.sqrt(self.head_radius**2 - radius**2))
 
@@ -423,3 +423,13 @@ class ParametricFemur:
         low = self.distances.origin + (inside.min(axis=0) - 1) * self.distances.spacing
         high = self.distances.origin + (inside.max(axis=0) + 1) * self.distances.spacing
         return np.stack([low, high])
+
+
+def _first_reaching(stations: np.ndarray, areas: np.ndarray, limit: float) -> float | None:
+    """Where, between two stations, the areas first reach a limit; None where they do not."""
+    wide = np.nonzero(areas >= limit)[0]
+    if len(wide) == 0:
+        return None
+    last = max(int(wide[0]), 1)
+    share = (limit - areas[last - 1]) / (areas[last] - areas[last - 1])
+    return float(stations[last - 1] + share * (stations[last] - stations[last - 1]))
