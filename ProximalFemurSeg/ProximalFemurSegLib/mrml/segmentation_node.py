@@ -46,10 +46,35 @@ def create_segmentation_node(scene, input_node, segments: Sequence[SegmentDescri
     -------
     vtkMRMLSegmentationNode
     """
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
-    node.CreateDefaultDisplayNodes()
+    node = _create(scene, name)
     place_on_volume(node, input_node)
     set_segments(node, segments)
+    return node
+
+
+def create_segmentation_on(scene, other, segments: Sequence[SegmentDescription], name: str):
+    """Add an empty segmentation on the geometry of another one, which need not have a volume; else as
+    :func:`create_segmentation_node`.
+
+    Raises
+    ------
+    BadInputError
+        If the other one has no reference geometry.
+    """
+    _reference_geometry(other)
+    node = _create(scene, name)
+    node.SetAndObserveTransformNodeID(other.GetTransformNodeID())
+    role = other.GetReferenceImageGeometryReferenceRole()
+    node.SetNodeReferenceID(role, other.GetNodeReferenceID(role))
+    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    node.GetSegmentation().SetConversionParameter(parameter, other.GetSegmentation().GetConversionParameter(parameter))
+    set_segments(node, segments)
+    return node
+
+
+def _create(scene, name: str):
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(0.25)
     display.SetOpacity2DOutline(1.0)
