@@ -1,0 +1,141 @@
+"""Volumes of a femur's regions from the CT cascade against those from the truth: QCT-2021, Table 2, on phantoms.
+
+    python Testing/Benchmarks/deng_table2.py --output FOLDER [--count 15] [--anatomy FOLDER]
+
+Held-out phantoms (see held_out_phantoms.py) are scanned as in the paper and segmented by `segment` as a user would.
+Then the result and the truth are each divided by their own landmarks, with the neck as a slab of 10 mm (nearest to the
+paper's) and as a whole, and the five volumes of the paper are compared. Results are added to FOLDER/table2.jsonl one by
+one, so that a stopped run goes on; FOLDER/table2.json holds the summary, FOLDER/table2.md the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from held_out_phantoms import FIRST_SEED
+
+from ProximalFemurSegLib.evaluation.volumes import VolumeErrors
+from ProximalFemurSegLib.inference import segment
+from ProximalFemurSegLib.phantom.generate import generate, make_scene
+from ProximalFemurSegLib.regions import Femora, RegionDefinition
+from ProximalFemurSegLib.regions.compartments import reported_targets
+from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, real_scene
+from ProximalFemurSegLib.volume import Volume
+
+NECKS = ("slab10", "adaptive")
+TITLES = {
+    "femur_head": "Femur head",
+    "femur_neck": "Femur neck",
+    "combination": "Combination",
+    "cortical_femur_neck": "Cortical bone in femur neck",
+    "cortical_combination": "Cortical bone in combination",
+}
+PAPER_RE = {"femur_head": 3.09, "femur_neck": 3.69, "combination": 3.30, "cortical_femur_neck": 4.65,
+            "cortical_combination": 4.13}
+
+
+def target_volumes(labels: Volume) -> dict[str, dict]:
+    """The five volumes in mm3 of a map of trabecular (1) and cortical (2) bone, for every mode of the neck."""
+    mask = labels.with_array(np.isin(labels.array % 10, (1, 2)))
+    femora = Femora(mask, labels.with_array(labels.array % 10 == 1))
+    found = {}
+    for neck in NECKS:
+        (femur,) = femora.measure(RegionDefinition(neck)).femora
+        found[neck] = reported_targets(femur.volumes)
+        found["refused"] = femur.division.refused
+    return found
+
+
+def score(number: int, library) -> dict:
+    """Volumes of one phantom."""
+    seed = FIRST_SEED + number
+    real = library is not None and number % 2 == 1
+    scene = real_scene(library, seed, held_out=True) if real else make_scene(seed)
+    phantom = generate("ct", seed, scene=scene)
+    result = segment(phantom.image, modality="ct")
+    return {
+        "number": number,
+        "seed": seed,
+        "shape": "real" if real else "own",
+        "side": phantom.parameters["side"],
+        "result": target_volumes(result.labels),
+        "truth": target_volumes(phantom.truth),
+    }
+
+
+def summary(entries: list[dict], neck: str) -> dict:
+    """The rows of the paper's table."""
+    table = {}
+    for key in TITLES:
+        pairs = [(e["result"][neck][key], e["truth"][neck][key]) for e in entries]
+        errors = [VolumeErrors(*pair) for pair in pairs if None not in pair]
+        if not errors:
+            continue
+        truth = np.array([e.reference_mm3 for e in errors]) / 1000
+        absolute = np.array([e.absolute_mm3 for e in errors]) / 1000
+        relative = np.array([e.relative_percent for e in errors])
+        table[key] = {
+            "n": len(errors),
+            "truth_cm3": [round(float(truth.mean()), 2), round(float(truth.std(ddof=len(truth) > 1)), 2)],
+            "mae_cm3": round(float(absolute.mean()), 4),
+            "rmse_cm3": round(float(np.sqrt((absolute**2).mean())), 4),
+            "re_percent": [round(float(v), 2) for v in (relative.mean(), relative.min(), relative.max())],
+            "bias_percent": round(float(np.mean([e.difference_mm3 / e.reference_mm3 for e in errors]) * 100), 2),
+        }
+    return table
+
+
+def markdown(tables: dict[str, dict]) -> str:
+    """The tables as text."""
+    lines = []
+    for neck, table in tables.items():
+        lines += [
+            f"Neck: {neck}",
+            "",
+            "| target | n | truth (cm3) | MAE (cm3) | RMSE (cm3) | RE % (mean, min, max) | bias % | RE % in QCT-2021 |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for key, row in table.items():
+            truth = "{:.2f} ± {:.2f}".format(*row["truth_cm3"])
+            spread = "{:.2f}, {:.2f}, {:.2f}".format(*row["re_percent"])
+            lines.append(
+                f"| {TITLES[key]} | {row['n']} | {truth} | {row['mae_cm3']:.3f} | {row['rmse_cm3']:.3f} | {spread} | "
+                f"{row['bias_percent']:+.2f} | {PAPER_RE[key]:.2f} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=15)
+    parser.add_argument("--anatomy", type=Path)
+    arguments = parser.parse_args()
+    library = None
+    if arguments.anatomy:
+        from ProximalFemurSegLib.phantom.real_anatomy import AnatomyLibrary
+
+        library = AnatomyLibrary.load(arguments.anatomy, model_samples=MODEL_SAMPLES, announce=print)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    log = arguments.output / "table2.jsonl"
+    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    done = {entry["number"] for entry in entries}
+    for number in range(arguments.count):
+        if number not in done:
+            entry = score(number, library)
+            entries.append(entry)
+            with open(log, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+            print(json.dumps(entry), flush=True)
+    tables = {neck: summary(entries, neck) for neck in NECKS}
+    (arguments.output / "table2.json").write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+    (arguments.output / "table2.md").write_text(markdown(tables), encoding="utf-8")
+    print(markdown(tables))
+
+
+if __name__ == "__main__":
+    main()
