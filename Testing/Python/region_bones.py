@@ -64,16 +64,27 @@ class Bone:
         (3, 3) turn of the (left) bone about its head, in the patient.
     direction : numpy.ndarray
         (3, 3) axes of the grid.
+    bottom, below : float
+        mm above the head's centre where the shaft is cut, and where the grid ends.
     """
 
-    def __init__(self, side="left", spacing=2.0, pose=None, direction=None, center=(12.0, -7.0, 31.0), bottom=-150.0):
+    def __init__(
+        self,
+        side="left",
+        spacing=2.0,
+        pose=None,
+        direction=None,
+        center=(12.0, -7.0, 31.0),
+        bottom=-150.0,
+        below=-150.0,
+    ):
         mirror = np.diag([1.0 if side == "left" else -1.0, 1.0, 1.0])
         self.side = side
         self.linear = mirror @ (np.eye(3) if pose is None else pose)
         self.center = np.array(center, dtype=float)
         self.bottom = bottom
         axes = np.eye(3) if direction is None else np.asarray(direction, float)
-        corners = np.array([[x, y, z] for x in (-72, 27) for y in (-27, 27) for z in (max(bottom, -150) - 4, 27)])
+        corners = np.array([[x, y, z] for x in (-72, 27) for y in (-27, 27) for z in (max(bottom, below) - 4, 27)])
         local = self.patient(corners) @ axes
         low, high = local.min(axis=0) - 3, local.max(axis=0) + 3
         spacing = np.broadcast_to(np.asarray(spacing, float), 3)

@@ -35,7 +35,7 @@ def test_mask_becomes_regions_numbers_and_picture(case, tmp_path):
     result = invoke("regions", folder / "mask.nii.gz", "--output", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.stderr
     values = json.loads(result.stdout)
-    assert files_in(tmp_path / "out") == ["regions.json", "regions.nii.gz", "regions.png"]
+    assert files_in(tmp_path / "out") == ["landmarks.mrk.json", "regions.json", "regions.nii.gz", "regions.png"]
     assert json.loads((tmp_path / "out" / "regions.json").read_text()) == values
     labels = read_volume(tmp_path / "out" / "regions.nii.gz")
     assert np.array_equal(labels.array > 0, bone.mask.array)
@@ -86,6 +86,29 @@ def test_landmarks_placed_by_hand_are_kept(case, tmp_path):
                     tmp_path / "a" / "regions.json", "--json")
     volumes = [json.loads(r.stdout)["femora"][0]["volumes"] for r in (first, second)]
     assert volumes[0]["trochanter"]["volume_mm3"] == pytest.approx(volumes[1]["trochanter"]["volume_mm3"], rel=1e-3)
+
+
+def test_what_was_moved_in_slicers_file_is_kept(case, tmp_path):
+    _, folder = case
+    first = invoke("regions", folder / "mask.nii.gz", "-o", tmp_path / "a", "--json")
+    file = tmp_path / "a" / "landmarks.mrk.json"
+    same = invoke("regions", folder / "mask.nii.gz", "-o", tmp_path / "b", "--landmarks", file, "--json")
+    assert json.loads(same.stdout)["femora"] == json.loads(first.stdout)["femora"]
+
+    data = json.loads(file.read_text())
+    plane = next(m for m in data["markups"] if m["name"] == "right femur distal plane")
+    plane["center"][2] -= 10
+    file.write_text(json.dumps(data))
+    lower = invoke("regions", folder / "mask.nii.gz", "-o", tmp_path / "c", "--landmarks", file, "--json")
+    femora = [json.loads(r.stdout)["femora"][0] for r in (first, lower)]
+    assert femora[1]["planes"]["distal"]["placed_by_hand"] is True
+    gained = femora[1]["volumes"]["total_hip"]["volume_mm3"] - femora[0]["volumes"]["total_hip"]["volume_mm3"]
+    assert gained == pytest.approx(10 * np.pi * 14.0**2, rel=0.1)
+    # A result's own file holds the plane, too.
+    again = invoke("regions", folder / "mask.nii.gz", "-o", tmp_path / "d", "--landmarks",
+                   tmp_path / "c" / "regions.json", "--json")
+    assert json.loads(again.stdout)["femora"][0]["volumes"] == femora[1]["volumes"]
+    assert "total hip" in invoke("regions", folder / "mask.nii.gz", "-o", tmp_path / "e").stdout
 
 
 def test_wrong_input_is_one_sentence(case, tmp_path):

@@ -87,7 +87,7 @@ def test_volumes_add_up_and_are_those_of_balls():
         assert table[name]["volume_mm3"] == pytest.approx(2 / 3 * np.pi * 18**3, rel=0.01)
         assert table[name]["trabecular_mm3"] == pytest.approx(2 / 3 * np.pi * 14**3, rel=0.01)
         assert table[name]["cortical_mm3"] + table[name]["trabecular_mm3"] == pytest.approx(table[name]["volume_mm3"])
-    assert table["total"]["volume_mm3"] == table["neck"]["volume_mm3"]
+    assert table["total_hip"]["volume_mm3"] == table["neck"]["volume_mm3"]
     targets = reported_targets(table)
     assert targets["femur_head"] == table["head"]["volume_mm3"]
     assert targets["cortical_combination"] == targets["cortical_femur_neck"] == table["neck"]["cortical_mm3"]
@@ -98,7 +98,7 @@ def test_refused_regions_have_a_reason_and_no_number():
     division = Division(division.labels, {}, {"intertrochanter": "Cut off."}, division.definition)
     table = region_volumes(division, inner)
     empty = {"volume_mm3": None, "cortical_mm3": None, "trabecular_mm3": None, "reason": "Cut off."}
-    assert table["intertrochanter"] == table["total"] == empty
+    assert table["intertrochanter"] == table["total_hip"] == empty
     assert reported_targets(table)["combination"] is None
     assert table["head"]["volume_mm3"] > 0
 
@@ -108,9 +108,9 @@ def test_total_is_known_where_only_the_cut_between_the_trochanters_is_not():
     labels = np.where(division.labels.array == 1, 6, division.labels.array).astype(np.uint8)
     plane = Plane(np.zeros(3), np.array([0, 0, 1.0]))
     refused = {"trochanter": "No ridge.", "intertrochanter": "No ridge."}
-    planes = {"distal": plane, "neck_base": plane}
+    planes = {"distal": plane, "neck_end": plane}
     division = Division(division.labels.with_array(labels), planes, refused, RegionDefinition())
-    total = region_volumes(division)["total"]["volume_mm3"]
+    total = region_volumes(division)["total_hip"]["volume_mm3"]
     assert total == pytest.approx(4 / 3 * np.pi * 18**3, rel=0.01)
 
 

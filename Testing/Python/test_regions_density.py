@@ -132,7 +132,7 @@ def test_density_and_content_of_regions_worked_out_by_hand():
     assert neck["cortical"] == {"vbmd_mg_cm3": pytest.approx(203.0), "bmc_mg": pytest.approx(203.0 * 0.25)}
     assert neck["integral"]["vbmd_mg_cm3"] == pytest.approx(123.0)
     assert table["trochanter"]["trabecular"] == {"vbmd_mg_cm3": None, "bmc_mg": 0.0}
-    assert table["total"]["integral"]["bmc_mg"] == pytest.approx(123.0 * 0.5 + 403.0 * 0.5)
+    assert table["total_hip"]["integral"]["bmc_mg"] == pytest.approx(123.0 * 0.5 + 403.0 * 0.5)
     with pytest.raises(BadInputError, match="calibration"):
         region_densities(Volume(hu, grid), None, division)
     with pytest.raises(BadInputError, match="voxels"):

@@ -7,10 +7,10 @@ import pytest
 
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.regions.definition import REGIONS, RegionDefinition
-from ProximalFemurSegLib.regions.division import divide
+from ProximalFemurSegLib.regions.division import Plane, divide
 from ProximalFemurSegLib.regions.femora import compartments_of, separate_femora
 from ProximalFemurSegLib.regions.landmarks import find_landmarks
-from ProximalFemurSegLib.regions.measure import measure_regions
+from ProximalFemurSegLib.regions.measure import Femora, measure_regions
 from ProximalFemurSegLib.volume import Grid, Volume
 from region_bones import (
     BASE_AT,
@@ -134,7 +134,7 @@ def test_what_the_field_of_view_lacks_is_refused_and_the_rest_comes_out():
     truth = true_volumes(bone)
     assert result.volumes["head"]["volume_mm3"] == pytest.approx(truth[HEAD], rel=0.01)
     assert result.volumes["neck"]["volume_mm3"] == pytest.approx(truth[NECK], rel=0.08)
-    assert result.volumes["total"]["volume_mm3"] is None and result.volumes["total"]["reason"]
+    assert result.volumes["total_hip"]["volume_mm3"] is None and result.volumes["total_hip"]["reason"]
     assert np.array_equal(measured.labels.array > 0, bone.mask.array)
     assert UNDIVIDED in measured.labels.array
 
@@ -171,6 +171,55 @@ def test_moved_ridge_moves_bone_between_the_trochanters(bone, landmarks):
     lost = volume(usual, TROCHANTER) - volume(moved, TROCHANTER)
     assert lost > 1000 and lost == pytest.approx(volume(moved, INTERTROCHANTER) - volume(usual, INTERTROCHANTER))
     assert volume(moved, NECK) == volume(usual, NECK)
+
+
+def test_planes_placed_by_hand_are_the_cuts(bone, landmarks):
+    proximal = landmarks.shaft.direction
+    placed = {
+        # A slanted cut, its normal given the wrong way round and too long.
+        "head_neck": (bone.patient(18.0 * NECK_AXIS), -3.0 * turn(10, (0, 1, 0)) @ NECK_AXIS),
+        "distal": Plane(bone.patient((0, 0, -80.0)), proximal),
+    }
+    division = divide(bone.mask, landmarks, placed=placed)
+    labels = division.labels.array
+    assert division.planes["head_neck"].placed and not division.planes["neck_end"].placed
+    height = (bone.local - 18.0 * NECK_AXIS) @ (turn(10, (0, 1, 0)) @ NECK_AXIS)
+    assert (height[labels == HEAD] < 1e-6).all() and (height[labels == NECK] > -1e-6).all()
+    assert bone.local[..., 2][labels == SHAFT].max() == pytest.approx(-80.0, abs=1.0)
+    assert volume(division, TROCHANTER) == volume(divide(bone.mask, landmarks), TROCHANTER)
+
+
+def test_a_placed_plane_lifts_the_refusal_that_its_absence_was():
+    bone = Bone(bottom=-95.0)
+    marks = find_landmarks(bone.mask)
+    refused = divide(bone.mask, marks, RegionDefinition(distal="total-hip")).refused
+    higher = find_landmarks(bone.mask, placed={**_axis(bone), "lesser_trochanter_lower": bone.patient((-42, 0, -94))})
+    assert "shaft" in divide(bone.mask, higher, RegionDefinition(distal="total-hip")).refused
+    placed = {"distal": (bone.patient((-42, 0, -80)), (0, 0, 1))}
+    assert divide(bone.mask, higher, RegionDefinition(distal="total-hip"), placed).refused == {} == refused
+
+
+@pytest.mark.parametrize(
+    ("placed", "words"),
+    [
+        ({"knee": ((0, 0, 0), (0, 0, 1))}, "no plane 'knee'"),
+        ({"distal": ((0, 0, 0), (0, 0, 0))}, "point and a normal"),
+        ({"distal": (1.0, 2.0, 3.0)}, "point and a normal"),
+    ],
+)
+def test_planes_that_are_none_are_refused(bone, landmarks, placed, words):
+    with pytest.raises(BadInputError, match=words):
+        divide(bone.mask, landmarks, placed=placed)
+
+
+def test_a_femur_of_which_nothing_changed_is_not_divided_again(bone):
+    femora = Femora(bone.mask)
+    first = femora.measure().femora[0]
+    assert femora.measure().femora[0] is first
+    assert femora.measure(RegionDefinition("slab10")).femora[0].landmarks.field is first.landmarks.field
+    placed = {"vastus_ridge": first.landmarks.position("vastus_ridge") + 3.0}
+    moved, alone = femora.measure(placed=placed).femora[0], measure_regions(bone.mask, placed=placed).femora[0]
+    assert moved.volumes == alone.volumes != first.volumes
 
 
 def test_both_femora_are_told_apart_and_specks_go_to_the_nearer():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ProximalFemurSegLib.errors import BadInputError
-from ProximalFemurSegLib.regions.head_sphere import fit_head
+from ProximalFemurSegLib.regions.geometry import measure_geometry
+from ProximalFemurSegLib.regions.head_sphere import fit_sphere_to_surface, guess_sphere
 from ProximalFemurSegLib.regions.landmarks import NAMES, find_landmarks
 from region_bones import (
     BASE_AT,
@@ -69,7 +70,8 @@ def test_landmarks_lie_where_the_bone_was_built(name):
     assert ridge[0] < -56 and abs(ridge[1]) < 4 and -50 < ridge[2] < -32
     lesser = (marks.position("lesser_trochanter") - bone.center) @ bone.linear
     assert np.linalg.norm(lesser - [-42 + 23 * 0.643, -23 * 0.766, -58.0]) < 4.0
-    assert all(mark.confidence > 0.5 for n, mark in marks.points.items() if n != "fovea")
+    unseen = {"fovea", "condyle_medial", "condyle_lateral"}
+    assert all(mark.confidence > 0.5 for n, mark in marks.points.items() if n not in unseen)
 
 
 def test_coarse_voxels_of_3_mm():
@@ -90,13 +92,44 @@ def test_noise_holes_and_a_piece_of_pelvis():
     assert_within(errors(bone, find_landmarks(bone.with_array(array))), limits)
 
 
-def test_fovea_is_found_where_it_is_and_not_where_it_is_not():
-    bone = Bone(spacing=1.2, bottom=-60.0)
-    assert find_landmarks(bone.mask).position("fovea") is None
-    place = RADIUS * np.array([0.9, -0.3, -0.316]) / np.linalg.norm([0.9, -0.3, -0.316])
-    dented = bone.mask.array & (((bone.local - 1.3 * place) ** 2).sum(axis=-1) > 9.0**2)
-    found = find_landmarks(bone.with_array(dented)).position("fovea")
-    assert np.linalg.norm((found - bone.center) @ bone.linear - place) < 3.5
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_fovea_is_found_where_it_is_and_not_where_it_is_not(side):
+    # As in most people: behind and a little below the end of the neck's axis.
+    behind = np.array([0.87, -0.45, 0.2]) / np.linalg.norm([0.87, -0.45, 0.2])
+    for bottom in (-60.0, -110.0):
+        bone = Bone(side, spacing=1.4, bottom=bottom)
+        assert find_landmarks(bone.mask).position("fovea") is None
+        for place, shows in ((RADIUS * behind, True), (RADIUS * np.array([0.0, 0.6, 0.8]), False)):
+            dented = bone.mask.array & (((bone.local - 1.3 * place) ** 2).sum(axis=-1) > 9.0**2)
+            found = find_landmarks(bone.with_array(dented)).position("fovea")
+            assert (found is not None) == shows
+            if shows:
+                assert np.linalg.norm((found - bone.center) @ bone.linear - place) < 3.5
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_condyles_turned_against_the_neck_give_the_anteversion(side):
+    """Two balls under the shaft, their backs on a line turned by 16 degrees: the neck points forward by as much."""
+    pose = turn(25, (0, 0, 1)) @ turn(8, (1, 0, 0))
+    bone = Bone(side, spacing=2.5, pose=pose, bottom=-400.0, below=-400.0)
+    across = turn(-16, (0, 0, 1)) @ [1.0, 0.0, 0.0]
+    middle = np.array([-36.0, 0.0, -375.0])
+    array = bone.mask.array.copy()
+    for sign in (-1, 1):
+        array |= ((bone.local - middle - sign * 18 * across) ** 2).sum(axis=-1) <= 17.0**2
+    marks = find_landmarks(bone.with_array(array))
+    axis = (marks.condylar_axis[0] - marks.condylar_axis[1]) @ bone.linear
+    assert degrees_between(axis, across) < 2.5
+    back = turn(-16, (0, 0, 1)) @ [0.0, -1.0, 0.0]
+    inner = (marks.position("condyle_medial") - bone.center) @ bone.linear
+    assert np.linalg.norm(inner - middle - 18 * across - 17 * back) < 4.0
+    values = measure_geometry(marks)
+    assert values["anteversion_reference"] == "posterior condyles"
+    assert values["anteversion_deg"] == pytest.approx(16.0, abs=2.0)
+    # A shaft that ends above the knee shows none, and one cut through the condyles neither.
+    assert find_landmarks(bone.mask).condylar_axis is None
+    cut = find_landmarks(bone.with_array(array & (bone.local[..., 2] > -372.0)))
+    assert cut.condylar_axis is None and cut.reason("condyle_medial")
 
 
 @pytest.mark.parametrize("bottom", [-62.0, -75.0])
@@ -169,5 +202,6 @@ def test_head_fit_equals_an_exact_sphere():
     normals = rng.normal(size=(4000, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     normals = normals[normals[:, 2] > -0.5]
-    head = fit_head(np.array([10.0, -3.0, 5.0]) + 19.6 * normals, normals, np.ones(len(normals)))
+    points, areas = np.array([10.0, -3.0, 5.0]) + 19.6 * normals, np.ones(len(normals))
+    head = fit_sphere_to_surface(points, normals, areas, *guess_sphere(points, normals, areas))
     assert np.allclose(head.center, [10, -3, 5], atol=1e-6) and head.radius == pytest.approx(19.6)

@@ -10,7 +10,8 @@ import click
 from .output import json_option, overwrite_option, print_json, print_table
 from .progress import Progress, progress_option
 
-FILES = ("regions.nii.gz", "regions.json", "thickness.nii.gz", "regions.png")
+MARKUPS = "landmarks.mrk.json"
+FILES = ("regions.nii.gz", "regions.json", MARKUPS, "thickness.nii.gz", "regions.png")
 _PATH = click.Path(path_type=Path)
 
 
@@ -31,8 +32,9 @@ _PATH = click.Path(path_type=Path)
               default="lesser-trochanter", show_default=True,
               help="Where the shaft begins: at the lower edge of the lesser trochanter, or 10 mm below it.")
 @click.option("--landmarks", type=_PATH, metavar="FILE",
-              help="JSON with landmarks placed by hand, RAS mm: {\"vastus_ridge\": [x, y, z], ...}, by side where both "
-              "femora are in the mask; or a regions.json in which \"placed_by_hand\" was set to true.")
+              help="Landmarks and planes placed by hand. A .mrk.json of 3D Slicer: what was moved in a "
+              "landmarks.mrk.json, or a list of points named as there. Or JSON, RAS mm: {\"vastus_ridge\": [x, y, z], "
+              "...}, by side where both femora are in the mask; or a regions.json with \"placed_by_hand\": true.")
 @click.option("--image", type=_PATH, metavar="CT", help="CT in HU on the same voxels, for density and the picture.")
 @click.option("--calibration", metavar="HOW",
               help="How HU become mg/cm3: SLOPE,INTERCEPT; rods:D1,D2,... finds rods of these densities in the CT; "
@@ -54,6 +56,8 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
                         below the limit, 6 what could not be divided
       regions.json      volumes in mm3, landmarks in RAS mm, planes, axes, angles
                         in degrees, the definition of the regions, density
+      landmarks.mrk.json  landmarks, axes and planes for 3D Slicer; move what is
+                        off, save, and give the file back as --landmarks
       thickness.nii.gz  with the endosteal mask: thickness of the cortex in mm,
                         in the voxels of the surface
       regions.png       picture
@@ -62,6 +66,8 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
     from ..errors import BadInputError
     from ..output_folder import staged_output
     from ..regions import RegionDefinition, calibration_from, compartments_of, measure_regions
+    from ..regions.marks import marks_of
+    from ..regions.markups_file import write_markups
     from ..regions.picture import draw_regions
     from ..report import write_json
     from ..volume_io import read_labels, read_mask, read_volume, write_volume
@@ -94,6 +100,7 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
         if thickness is not None:
             write_volume(thickness, staging / "thickness.nii.gz")
         write_json(values, staging / "regions.json")
+        write_markups([marks_of(femur) for femur in result.femora], staging / MARKUPS)
         title = f"{mask.name}    neck: {neck}, distal limit: {distal}"
         draw_regions(result, title, ct).save(staging / "regions.png", optimize=True)
         progress("writing", 1, 1)
@@ -104,7 +111,7 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
 
 
 def read_placed(path: Path) -> dict:
-    """Landmarks placed by hand, by name or by side and name.
+    """Landmarks and planes placed by hand, by name or by side and name.
 
     Raises
     ------
@@ -112,18 +119,15 @@ def read_placed(path: Path) -> dict:
         A file that cannot be read or holds no places.
     """
     from ..errors import BadInputError
+    from ..regions.marks import placed_marks
+    from ..regions.markups_file import read_markups
 
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        if "markups" in data:
+            return placed_marks(read_markups(path))
         if "femora" in data:
-            return {
-                femur["side"]: {
-                    name: mark["ras_mm"]
-                    for name, mark in femur["landmarks"].items()
-                    if mark["placed_by_hand"] and mark["ras_mm"] is not None
-                }
-                for femur in data["femora"]
-            }
+            return {femur["side"]: _placed_in_result(femur) for femur in data["femora"]}
         items = [place for value in data.values() for place in (value.values() if isinstance(value, dict) else [value])]
         if not all(isinstance(p, list) and len(p) == 3 and all(isinstance(x, (int, float)) for x in p) for p in items):
             raise TypeError
@@ -134,6 +138,18 @@ def read_placed(path: Path) -> dict:
         raise BadInputError(
             f"'{path}' holds no landmarks: it needs JSON with a name and three RAS coordinates in mm for each."
         ) from None
+
+
+def _placed_in_result(femur: dict) -> dict:
+    placed = {
+        name: mark["ras_mm"]
+        for name, mark in femur["landmarks"].items()
+        if mark["placed_by_hand"] and mark["ras_mm"] is not None
+    }
+    for name, plane in femur["planes"].items():
+        if plane["placed_by_hand"]:
+            placed[name] = [plane["origin_ras_mm"], plane["normal_ras"]]
+    return placed
 
 
 def _print(values: dict, output) -> None:
@@ -147,7 +163,7 @@ def _print(values: dict, output) -> None:
             thickness = femur.get("cortical_thickness", {}).get(name, {}).get("mean_mm")
             density = femur.get("density", {}).get(name, {}).get("integral", {}).get("vbmd_mg_cm3")
             volumes = [entry.get(key) for key in ("volume_mm3", "cortical_mm3", "trabecular_mm3")]
-            rows.append([name, *(_text(v, 1000) for v in volumes), _text(thickness), _text(density)])
+            rows.append([name.replace("_", " "), *(_text(v, 1000) for v in volumes), _text(thickness), _text(density)])
         used = [0, *(c for c in range(1, len(columns)) if any(row[c] != "-" for row in rows))]
         print_table([[row[c] for c in used] for row in rows], [columns[c] for c in used])
         geometry = femur["geometry"]

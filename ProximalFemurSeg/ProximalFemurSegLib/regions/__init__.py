@@ -5,13 +5,14 @@ from .definition import DISTAL_LIMITS, NECK_MODES, REGIONS, RegionDefinition
 from .division import Division, divide
 from .femora import compartments_of, separate_femora
 from .landmarks import FemurLandmarks, Landmark, find_landmarks
-from .measure import FemurRegions, RegionsResult, measure_femur, measure_regions
+from .measure import Femora, FemurRegions, RegionsResult, measure_femur, measure_regions
 from .neck_view import neck_grid, reformat
 
 __all__ = [
     "Calibration",
     "DISTAL_LIMITS",
     "Division",
+    "Femora",
     "FemurLandmarks",
     "FemurRegions",
     "Landmark",

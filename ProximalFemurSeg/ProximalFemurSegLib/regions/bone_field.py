@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from scipy import ndimage
 
@@ -44,14 +46,38 @@ class BoneField:
         bone = mask.array[box]
         bone = fill_holes(bone) if fill else bone
         values = np.pad(bone.astype(np.float32), [(m, m) for m in margin])
-        for axis, s in enumerate(spacing):
-            values = ndimage.gaussian_filter1d(
-                values, self.sigma_mm / s, axis=axis, mode="constant", truncate=_TRUNCATE
-            )
-        self.values = values
+        self.values = _blurred(values, self.sigma_mm, spacing, mode="constant")
         start = [s.start - m for s, m in zip(box, margin)]
         stop = [s.stop + m for s, m in zip(box, margin)]
         self.grid: Grid = mask.grid.crop(start, stop)
+
+    def smoother(self, center, reach_mm: float, sigma_mm: float) -> BoneField:
+        """The part of the field within a distance of a place, blurred further.
+
+        Where a surface runs nearly along the voxels, they make terraces of it that are wider than the blur; a smoother
+        field hides more of them, and more of the bone's own detail.
+
+        Parameters
+        ----------
+        center : array_like
+            (3,) RAS mm.
+        reach_mm : float
+            Half the edge of the box.
+        sigma_mm : float
+            Of the whole blur; no less than it has.
+        """
+        spacing = np.array(self.grid.spacing[::-1])
+        middle = self.grid.ras_to_ijk(center)[::-1]
+        start = np.maximum(np.floor(middle - reach_mm / spacing), 0).astype(int)
+        stop = np.minimum(np.ceil(middle + reach_mm / spacing) + 1, self.values.shape).astype(int)
+        part = copy(self)
+        part.values = self.values[tuple(slice(a, b) for a, b in zip(start, stop))]
+        part.grid = self.grid.crop(start, stop)
+        more = np.sqrt(max(sigma_mm**2 - self.sigma_mm**2, 0.0))
+        if more > 0:
+            part.values = _blurred(part.values, more, spacing, mode="nearest")
+            part.sigma_mm = sigma_mm
+        return part
 
     def sample(self, points) -> np.ndarray:
         """Values at (..., 3) RAS mm, linear between voxels, 0 outside."""
@@ -102,18 +128,21 @@ class BoneField:
         strides = np.array([values.shape[1] * values.shape[2], values.shape[2], 1])
         flat = values.ravel()
         spacing = np.array(self.grid.spacing[::-1])
+        last = np.array(values.shape) - 1
         found = []
         for axis in range(3):
             low = [slice(None)] * 3
             high = [slice(None)] * 3
             low[axis], high[axis] = slice(None, -1), slice(1, None)
             index = np.argwhere(inside[tuple(low)] != inside[tuple(high)])
+            # A part of a field may be cut through the bone: slopes are known one voxel from its faces.
+            index = index[((index > 0) & (index < last - (np.arange(3) == axis))).all(axis=1)]
             first = index @ strides
             second = first + strides[axis]
             share = (0.5 - flat[first]) / (flat[second] - flat[first])
             place = index.astype(np.float64)
             place[:, axis] += share
-            # Central differences at both ends; the margin keeps neighbours inside the array.
+            # Central differences at both ends.
             slope = np.stack(
                 [
                     (1 - share) * (flat[first + s] - flat[first - s]) + share * (flat[second + s] - flat[second - s])
@@ -128,3 +157,9 @@ class BoneField:
             found.append((self.grid.ijk_to_ras(place[:, ::-1]), normal, face * np.abs(along)))
         points, normals, areas = (np.concatenate(part) for part in zip(*found))
         return points, normals, areas
+
+
+def _blurred(values: np.ndarray, sigma_mm: float, spacing, mode: str) -> np.ndarray:
+    for axis, s in enumerate(spacing):
+        values = ndimage.gaussian_filter1d(values, sigma_mm / s, axis=axis, mode=mode, truncate=_TRUNCATE)
+    return values

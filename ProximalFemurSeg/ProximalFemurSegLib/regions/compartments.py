@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..volume import Volume
-from .definition import REGIONS, TOTAL, UNDIVIDED
+from .definition import REGIONS, TOTAL_HIP, UNDIVIDED
 from .division import Division
 
 
@@ -46,7 +46,7 @@ def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[
     Returns
     -------
     dict
-        Region, and 'total' (neck + trochanter + intertrochanter), to 'volume_mm3' and, with an endosteal mask,
+        Region, and 'total_hip' (neck + trochanter + intertrochanter), to 'volume_mm3' and, with an endosteal mask,
         'cortical_mm3' and 'trabecular_mm3'; those that could not be told have None and a 'reason'.
     """
     labels = division.labels.array
@@ -61,16 +61,16 @@ def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[
             table[name] = _refused(division.refused[name], inner is not None)
         elif label != UNDIVIDED or whole[label] > 0:
             table[name] = _entry(whole[label], None if inner is None else inner[label])
-    missing = [name for label, name in REGIONS.items() if label in TOTAL and name in division.refused]
-    parts = list(TOTAL)
+    missing = [name for label, name in REGIONS.items() if label in TOTAL_HIP and name in division.refused]
+    parts = list(TOTAL_HIP)
     # Without the cut between the trochanters their sum is still known.
-    if missing and "distal" in division.planes and "neck_base" in division.planes:
+    if missing and "distal" in division.planes and "neck_end" in division.planes:
         if set(missing) <= {"trochanter", "intertrochanter"}:
-            missing, parts = [], [*TOTAL, UNDIVIDED]
+            missing, parts = [], [*TOTAL_HIP, UNDIVIDED]
     if missing:
-        table["total"] = _refused(division.refused[missing[0]], inner is not None)
+        table["total_hip"] = _refused(division.refused[missing[0]], inner is not None)
     else:
-        table["total"] = _entry(whole[parts].sum(), None if inner is None else inner[parts].sum())
+        table["total_hip"] = _entry(whole[parts].sum(), None if inner is None else inner[parts].sum())
     return table
 
 
@@ -105,7 +105,7 @@ def reported_targets(volumes: dict[str, dict]) -> dict[str, float | None]:
     return {
         "femur_head": volumes["head"]["volume_mm3"],
         "femur_neck": volumes["neck"]["volume_mm3"],
-        "combination": volumes["total"]["volume_mm3"],
+        "combination": volumes["total_hip"]["volume_mm3"],
         "cortical_femur_neck": volumes["neck"].get("cortical_mm3"),
-        "cortical_combination": volumes["total"].get("cortical_mm3"),
+        "cortical_combination": volumes["total_hip"].get("cortical_mm3"),
     }

@@ -15,7 +15,16 @@ REGIONS = {
     SHAFT: "shaft",
     UNDIVIDED: "undivided",
 }
-TOTAL = (NECK, TROCHANTER, INTERTROCHANTER)
+COLORS = {
+    HEAD: (238, 120, 92),
+    NECK: (250, 204, 84),
+    TROCHANTER: (96, 170, 228),
+    INTERTROCHANTER: (110, 200, 140),
+    SHAFT: (176, 168, 190),
+    UNDIVIDED: (120, 124, 132),
+}
+"""Red, green, blue, 0 to 255, in pictures and scenes."""
+TOTAL_HIP = (NECK, TROCHANTER, INTERTROCHANTER)
 
 NAME, VERSION = "ProximalFemurSeg regions", "1.0"
 BASE_FACTOR = 1.3
@@ -70,5 +79,5 @@ class RegionDefinition:
             "neck_extent": NECK_MODES[self.neck],
             "distal_limit": self.distal,
             "distal_limit_plane": DISTAL_LIMITS[self.distal],
-            "total": "neck + trochanter + intertrochanter",
+            "total_hip": "neck + trochanter + intertrochanter, without the head",
         }

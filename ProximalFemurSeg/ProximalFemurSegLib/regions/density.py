@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import BadInputError
 from ..volume import Volume
 from .calibration import Calibration
-from .definition import REGIONS, TOTAL
+from .definition import REGIONS, TOTAL_HIP
 from .division import Division
 
 
@@ -29,9 +29,9 @@ def region_densities(
     Returns
     -------
     dict
-        Region, and 'total' (neck + trochanter + intertrochanter), to 'integral', and with an endosteal mask 'cortical'
-        and 'trabecular', each with 'vbmd_mg_cm3' (None where it has no voxel) and 'bmc_mg'. Regions that could not be
-        told are absent.
+        Region, and 'total_hip' (neck + trochanter + intertrochanter), to 'integral', and with an endosteal mask
+        'cortical' and 'trabecular', each with 'vbmd_mg_cm3' (None where it has no voxel) and 'bmc_mg'. Regions that
+        could not be told are absent.
 
     Raises
     ------
@@ -52,8 +52,8 @@ def region_densities(
     density = calibration.density(image.array.ravel()[bone])
     inside = None if endosteal is None else endosteal.array.ravel()[bone]
     groups = {name: region == label for label, name in REGIONS.items() if name not in division.refused}
-    if not {REGIONS[label] for label in TOTAL} & set(division.refused):
-        groups["total"] = np.isin(region, TOTAL)
+    if not {REGIONS[label] for label in TOTAL_HIP} & set(division.refused):
+        groups["total_hip"] = np.isin(region, TOTAL_HIP)
     volume_cm3 = division.labels.grid.voxel_volume_mm3 / 1000.0
     table = {}
     for name, chosen in groups.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import BadInputError
 from ..postprocessing import bounding_box, label_components
 from ..volume import Volume
 from .definition import (
@@ -22,6 +24,20 @@ from .definition import (
 )
 from .landmarks import FemurLandmarks
 
+PLANES = {
+    "head_neck": "Cut between head and neck",
+    "neck_end": "End of the neck, at its base",
+    "trochanter": "Cut between trochanter and intertrochanter",
+    "distal": "Upper end of the shaft",
+}
+_NEEDS = {
+    "head": ("head_neck",),
+    "neck": ("head_neck", "neck_end"),
+    "trochanter": ("head_neck", "neck_end", "trochanter"),
+    "intertrochanter": ("head_neck", "neck_end", "trochanter", "distal"),
+    "shaft": ("distal",),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Plane:
@@ -31,20 +47,54 @@ class Plane:
     ----------
     origin, normal : numpy.ndarray
         (3,) RAS mm and unit vector.
+    placed : bool
+        By hand.
     """
 
     origin: np.ndarray
     normal: np.ndarray
+    placed: bool = False
+
+    @classmethod
+    def by_hand(cls, name: str, place) -> Plane:
+        """A plane that the user placed.
+
+        Parameters
+        ----------
+        name : str
+            One of `PLANES`, for the message.
+        place : Plane or array_like
+            (2, 3) if it is no plane: a point in RAS mm and a normal of any length, to either side.
+
+        Raises
+        ------
+        BadInputError
+            If it is neither, or has no direction.
+        """
+        try:
+            parts = (place.origin, place.normal) if isinstance(place, Plane) else place
+            origin, normal = (np.asarray(part, dtype=np.float64).reshape(3) for part in parts)
+        except (TypeError, ValueError):
+            origin = normal = np.zeros(3)
+        length = float(np.linalg.norm(normal))
+        if not (np.isfinite(length) and length > 1e-9 and np.isfinite(origin).all()):
+            raise BadInputError(f"The plane '{name}' is none: give a point and a normal, RAS in mm.")
+        return cls(origin, normal / length, True)
 
     def height(self, points) -> np.ndarray:
         """mm of (..., 3) points above the plane, on the side its normal points to."""
         return np.asarray(points) @ self.normal - float(self.origin @ self.normal)
+
+    def turned_to(self, direction) -> Plane:
+        """The same plane, its normal to the side of a direction."""
+        return self if float(self.normal @ direction) >= 0 else replace(self, normal=-self.normal)
 
     def describe(self) -> dict:
         """In plain values."""
         return {
             "origin_ras_mm": [round(float(x), 3) for x in self.origin],
             "normal_ras": [round(float(x), 5) for x in self.normal],
+            "placed_by_hand": self.placed,
         }
 
 
@@ -58,7 +108,7 @@ class Division:
         uint8 on the mask's grid: 1 head, 2 neck, 3 trochanter, 4 intertrochanter, 5 shaft, 6 what could not be divided.
         Every voxel of the mask has exactly one.
     planes : dict of str to Plane
-        'head_neck', 'neck_base' (normals down the neck), 'trochanter', 'distal' (normals up the shaft); those known.
+        'head_neck', 'neck_end' (normals down the neck), 'trochanter', 'distal' (normals up the shaft); those known.
     refused : dict of str to str
         Region to why it could not be told.
     definition : RegionDefinition
@@ -71,24 +121,54 @@ class Division:
 
 
 def cutting_planes(
-    landmarks: FemurLandmarks, definition: RegionDefinition
+    landmarks: FemurLandmarks, definition: RegionDefinition, placed: Mapping | None = None
 ) -> tuple[dict[str, Plane], dict[str, str]]:
-    """The planes between the regions, and the regions that lack one, with the reason."""
-    planes, refused = {}, {}
+    """The planes between the regions, and the regions that lack one, with the reason.
+
+    Parameters
+    ----------
+    landmarks : FemurLandmarks
+    definition : RegionDefinition
+    placed : mapping of str to Plane, optional
+        Planes that the user placed or turned: they are taken as they are.
+    """
+    planes, missing = {}, {}
+    _add_neck_planes(landmarks, definition, planes, missing)
+    _add_distal_plane(landmarks, definition, planes, missing)
+    _add_trochanter_plane(landmarks, planes, missing)
+    for name, plane in (placed or {}).items():
+        if name not in PLANES:
+            raise BadInputError(f"There is no plane '{name}': choose from {', '.join(PLANES)}.")
+        plane = Plane.by_hand(name, plane)
+        planes[name] = plane.turned_to(_outward(name, landmarks, plane))
+    refused = {}
+    for region, needed in _NEEDS.items():
+        lacking = [name for name in needed if name not in planes]
+        if lacking:
+            refused[region] = missing[lacking[0]]
+    return planes, refused
+
+
+def _outward(name: str, landmarks: FemurLandmarks, plane: Plane) -> np.ndarray:
+    """To which side the normal of a plane points: down the neck, or up the shaft."""
+    head = landmarks.position("head_center")
+    if name in ("head_neck", "neck_end"):
+        return np.array([0.0, 0.0, -1.0]) if head is None else plane.origin - head
+    return np.array([0.0, 0.0, 1.0]) if landmarks.frame is None else landmarks.frame.proximal
+
+
+def _add_neck_planes(landmarks: FemurLandmarks, definition: RegionDefinition, planes, missing):
     head, neck = landmarks.position("head_center"), landmarks.neck
     if neck is None:
-        for name in ("head", "neck", "trochanter", "intertrochanter"):
-            refused[name] = landmarks.reason("head_center") or landmarks.reason("neck_center")
+        missing["head_neck"] = landmarks.reason("head_center") or landmarks.reason("neck_center")
+        missing["neck_end"] = missing["head_neck"]
+        return
+    near, far = _neck_extent(landmarks, definition)
+    planes["head_neck"] = Plane(head + near * neck.axis, neck.axis)
+    if far is None:
+        missing["neck_end"] = landmarks.reason("neck_base")
     else:
-        near, far = _neck_extent(landmarks, definition)
-        planes["head_neck"] = Plane(head + near * neck.axis, neck.axis)
-        if far is None:
-            for name in ("neck", "trochanter", "intertrochanter"):
-                refused[name] = landmarks.reason("neck_base")
-        else:
-            planes["neck_base"] = Plane(head + far * neck.axis, neck.axis)
-    _add_shaft_planes(landmarks, definition, planes, refused)
-    return planes, refused
+        planes["neck_end"] = Plane(head + far * neck.axis, neck.axis)
 
 
 def _neck_extent(landmarks: FemurLandmarks, definition: RegionDefinition) -> tuple[float, float | None]:
@@ -103,44 +183,47 @@ def _neck_extent(landmarks: FemurLandmarks, definition: RegionDefinition) -> tup
     return min(leaves, landmarks.base_mm), landmarks.base_mm
 
 
-def _add_shaft_planes(landmarks, definition, planes, refused):
-    if landmarks.shaft is None:
-        for name in ("trochanter", "intertrochanter", "shaft"):
-            refused.setdefault(name, landmarks.reason("shaft_distal"))
+def _add_distal_plane(landmarks: FemurLandmarks, definition: RegionDefinition, planes, missing):
+    lower = landmarks.position("lesser_trochanter_lower")
+    if landmarks.shaft is None or lower is None:
+        name = "shaft_distal" if landmarks.shaft is None else "lesser_trochanter_lower"
+        missing["distal"] = landmarks.reason(name)
         return
     proximal = landmarks.shaft.direction
-    lower = landmarks.position("lesser_trochanter_lower")
-    if lower is None:
-        reason = landmarks.reason("lesser_trochanter_lower")
-        refused.setdefault("intertrochanter", reason)
-        refused.setdefault("shaft", reason)
+    limit = Plane(lower - BELOW_LESSER_MM[definition.distal] * proximal, proximal)
+    if landmarks.lowest_whole is not None and limit.height(landmarks.frame.origin) > -landmarks.lowest_whole + 2.0:
+        missing["distal"] = "The bone ends above the distal limit."
     else:
-        limit = Plane(lower - BELOW_LESSER_MM[definition.distal] * proximal, proximal)
-        if landmarks.lowest_whole is not None and limit.height(landmarks.frame.origin) > -landmarks.lowest_whole + 2.0:
-            reason = "The bone ends above the distal limit."
-            refused.setdefault("intertrochanter", reason)
-            refused.setdefault("shaft", reason)
-        else:
-            planes["distal"] = limit
+        planes["distal"] = limit
+
+
+def _add_trochanter_plane(landmarks: FemurLandmarks, planes, missing):
     ridge, floor = landmarks.position("vastus_ridge"), landmarks.position("neck_base_inferior")
-    if "neck_base" not in planes:
-        return
-    if ridge is None or floor is None:
-        reason = landmarks.reason("vastus_ridge" if ridge is None else "neck_base_inferior")
-        refused.setdefault("trochanter", reason)
-        refused.setdefault("intertrochanter", reason)
-        return
-    across = np.cross(proximal, landmarks.neck.axis)
-    normal = np.cross(across, ridge - floor)
-    length = np.linalg.norm(normal)
+    lacking = {
+        "shaft_distal": landmarks.shaft is None,
+        "neck_center": landmarks.neck is None,
+        "vastus_ridge": ridge is None,
+        "neck_base_inferior": floor is None,
+    }
+    for name, lacks in lacking.items():
+        if lacks:
+            missing["trochanter"] = landmarks.reason(name)
+            return
+    proximal = landmarks.shaft.direction
+    normal = np.cross(np.cross(proximal, landmarks.neck.axis), ridge - floor)
+    length = float(np.linalg.norm(normal))
     if length < 1e-6:
-        refused["trochanter"] = refused["intertrochanter"] = "The vastus ridge and the base of the neck coincide."
-        return
-    normal = normal / length * (1.0 if normal @ proximal >= 0 else -1.0)
-    planes["trochanter"] = Plane(floor, normal)
+        missing["trochanter"] = "The vastus ridge and the base of the neck coincide."
+    else:
+        planes["trochanter"] = Plane(floor, normal / length).turned_to(proximal)
 
 
-def divide(mask: Volume, landmarks: FemurLandmarks, definition: RegionDefinition | None = None) -> Division:
+def divide(
+    mask: Volume,
+    landmarks: FemurLandmarks,
+    definition: RegionDefinition | None = None,
+    placed: Mapping | None = None,
+) -> Division:
     """Divide a femur by its landmarks.
 
     Parameters
@@ -151,6 +234,8 @@ def divide(mask: Volume, landmarks: FemurLandmarks, definition: RegionDefinition
         From `find_landmarks`, with or without points placed by hand.
     definition : RegionDefinition, optional
         Adaptive neck and the lower edge of the lesser trochanter if left out.
+    placed : mapping of str to Plane, optional
+        Planes placed by hand.
 
     Returns
     -------
@@ -158,7 +243,7 @@ def divide(mask: Volume, landmarks: FemurLandmarks, definition: RegionDefinition
         Regions are disjoint and together exactly the mask. What cannot be told apart in this field of view is label 6.
     """
     definition = RegionDefinition() if definition is None else definition
-    planes, refused = cutting_planes(landmarks, definition)
+    planes, refused = cutting_planes(landmarks, definition, placed)
     labels = np.zeros(mask.grid.shape, np.uint8)
     box = bounding_box(mask.array)
     if box is not None:
@@ -177,12 +262,12 @@ def _regions_of(points, index, bone, grid, planes, refused, landmarks) -> np.nda
     rest = np.ones(len(points), bool)
     if "head_neck" in planes:
         along = planes["head_neck"].height(points)
-        end = planes["neck_base"].height(points) if "neck_base" in planes else along
+        end = planes["neck_end"].height(points) if "neck_end" in planes else along
         medial = end < 0
         medial &= _on_the_neck(medial, end, index, bone, grid, points, landmarks)
         region[medial & (along < 0)] = HEAD
-        rest = ~(medial & ((along < 0) | ("neck_base" in planes)))
-        if "neck_base" in planes:
+        rest = ~(medial & ((along < 0) | ("neck_end" in planes)))
+        if "neck_end" in planes:
             region[medial & (along >= 0)] = NECK
     if "trochanter" in planes:
         above = planes["trochanter"].height(points) >= 0
@@ -206,10 +291,11 @@ def _on_the_neck(medial, end, index, bone, grid, points, landmarks) -> np.ndarra
     part = np.zeros(bone.shape, bool)
     part.ravel()[index] = medial
     labels, sizes = label_components(part, 26)
-    if len(sizes) <= 2:
+    head = landmarks.position("head_center")
+    if len(sizes) <= 2 or head is None:
         return medial
     own = labels.ravel()[index]
-    near_head = np.linalg.norm(points - landmarks.position("head_center"), axis=1) < landmarks.head_radius
+    near_head = np.linalg.norm(points - head, axis=1) < landmarks.head_radius
     core = int(np.bincount(own[near_head & medial], minlength=len(sizes)).argmax()) if near_head.any() else 0
     # A component whose voxels lie against the plane goes on behind it.
     touching = np.unique(own[medial & (end > -1.8 * max(grid.spacing))])

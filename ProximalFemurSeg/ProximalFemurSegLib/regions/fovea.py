@@ -7,11 +7,26 @@ import numpy as np
 _DEPTH_MM = 0.5
 _DEEPEST_MM = 0.8
 _AREA_MM2 = (15.0, 350.0)
-_ARTICULAR = 0.2  # cosine to the neck's axis, away from it: the half of the head that is sphere all round
+_EXPECTED = np.array([0.88, -0.40, -0.20])  # away from the neck, to the front, up: behind and below the middle
+_WITHIN = np.cos(np.deg2rad(40.0))  # of that; dents elsewhere are none
 
 
-def find_fovea(surface, center, radius: float, neck_axis) -> tuple[np.ndarray, float] | None:
-    """Find the dent in the medial half of the head.
+def fovea_direction(neck_axis, up, anterior) -> np.ndarray:
+    """(3,) unit vector from the head's centre to where most people's fovea is.
+
+    Parameters
+    ----------
+    neck_axis, up, anterior : array_like
+        (3,) unit vectors: from the head's centre down the neck; at right angles to it up; to the front.
+    """
+    anterior = np.asarray(anterior) - neck_axis * (np.asarray(anterior) @ neck_axis)
+    anterior = anterior / np.linalg.norm(anterior)
+    direction = _EXPECTED @ np.stack([-np.asarray(neck_axis), anterior, np.asarray(up)])
+    return direction / np.linalg.norm(direction)
+
+
+def find_fovea(surface, center, radius: float, expected) -> tuple[np.ndarray, float] | None:
+    """Find the dent in the medial part of the head.
 
     Parameters
     ----------
@@ -21,8 +36,8 @@ def find_fovea(surface, center, radius: float, neck_axis) -> tuple[np.ndarray, f
         (3,) RAS mm of the head.
     radius : float
         mm.
-    neck_axis : numpy.ndarray
-        (3,) unit vector from the head's centre down the neck.
+    expected : numpy.ndarray
+        (3,) unit vector from `fovea_direction`.
 
     Returns
     -------
@@ -34,7 +49,7 @@ def find_fovea(surface, center, radius: float, neck_axis) -> tuple[np.ndarray, f
     points, _, areas = surface
     offset = points - center
     distance = np.linalg.norm(offset, axis=1)
-    articular = (offset @ neck_axis < -_ARTICULAR * distance) & (np.abs(distance - radius) < 0.2 * radius)
+    articular = (offset @ expected > _WITHIN * distance) & (np.abs(distance - radius) < 0.2 * radius)
     depth = radius - distance
     dent = np.flatnonzero(articular & (depth > _DEPTH_MM))
     if len(dent) < 5:

@@ -210,7 +210,7 @@ def narrow_neck(landmarks: FemurLandmarks, endosteal: Volume | None = None) -> d
     return {**whole, "cortex": cortex}
 
 
-def measure_geometry(landmarks: FemurLandmarks, endosteal: Volume | None = None, condylar_axis=None) -> dict:
+def measure_geometry(landmarks: FemurLandmarks, endosteal: Volume | None = None) -> dict:
     """Everything of this module for one femur; None where the landmarks for it are missing.
 
     Parameters
@@ -218,15 +218,15 @@ def measure_geometry(landmarks: FemurLandmarks, endosteal: Volume | None = None,
     landmarks : FemurLandmarks
     endosteal : Volume, optional
         bool, of the same femur.
-    condylar_axis : array_like, optional
-        (2, 3) RAS mm: the back of the medial and of the lateral condyle; gives the true anteversion.
 
     Returns
     -------
     dict
-        Angles in degrees, lengths in mm, areas in mm2, moments in mm4.
+        Angles in degrees, lengths in mm, areas in mm2, moments in mm4. The anteversion is told from the back of the
+        condyles where the landmarks hold them, else from the image's frontal plane, and says so.
     """
     neck, shaft, radius = landmarks.neck, landmarks.shaft, landmarks.head_radius
+    condylar_axis = landmarks.condylar_axis
     head = landmarks.position("head_center")
     values = {
         "head_diameter_mm": None if radius is None else 2 * radius,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from .bone_field import BoneField
 
 _RADII = np.arange(15.0, 33.0)  # mm
 _CELL = 3.0  # mm
 _SAMPLE = 24_000
 _TOP_MM = 120.0  # below the top of the bone no head is looked for: condyles are round, too
+_SHELL = 0.1  # of the radius: what lies further from the sphere is none of it
+_RADIAL = (0.94, 0.99)  # cosines between normal and radius: what turns away more is none of it; what less, wholly
+_SETTLED_MM = 1e-3
+_SIGMA_MM, _SIGMA_VOXELS = 1.5, 1.5  # blur, for the fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,46 +90,81 @@ def _three(votes, axis):
     return np.moveaxis(moved[:-2] + moved[1:-1] + moved[2:], 0, axis)
 
 
-def fit_head(points, normals, areas, sigma_mm: float = 0.0) -> HeadSphere | None:
-    """Find the head on the surface of a proximal femur.
-
-    Starts where the normals meet, with a wide shell; then keeps the points whose normal is radial and that lie near the
-    sphere, and fits again until nothing changes.
+def find_head(field: BoneField, surface) -> HeadSphere | None:
+    """Find the head of a proximal femur.
 
     Parameters
     ----------
-    points, normals, areas : array_like
-        As from `BoneField.surface`.
-    sigma_mm : float
-        Blur of the field: the sphere's surface lies ``sigma_mm ** 2 / radius`` too far inside.
+    field : BoneField
+    surface : tuple
+        As from ``field.surface()``.
 
     Returns
     -------
     HeadSphere or None
         None if no sphere of a head's size covers enough of its surface.
     """
-    center, radius = guess_sphere(points, normals, areas)
+    center, radius = guess_sphere(*surface)
     if center is None:
         return None
+    sigma = max(_SIGMA_MM, _SIGMA_VOXELS * max(field.grid.spacing))
+    smooth = field.smoother(center, radius + 12.0 + 3.0 * sigma, sigma)
+    head = fit_sphere_to_surface(*smooth.surface(), center, radius)
+    if head is None:
+        return None
+    # Blur has drawn the sphere in by this much.
+    radius = head.radius + smooth.sigma_mm**2 / head.radius
+    return replace(head, radius=radius) if _RADII[0] - 1 < radius < _RADII[-1] + 1 else None
+
+
+def fit_sphere_to_surface(points, normals, areas, center, radius: float) -> HeadSphere | None:
+    """Fit a sphere to the part of a surface that is one.
+
+    Begins with a wide shell around a guess; then weighs the points by how radial their normals are and how near to the
+    sphere they lie, and fits again until nothing changes. The weights fade to nothing: a hard choice of points would
+    let the sphere jump when the mask lies on other voxels.
+
+    Parameters
+    ----------
+    points, normals, areas : array_like
+        As from `BoneField.surface`.
+    center : array_like
+        (3,) RAS mm.
+    radius : float
+        mm.
+
+    Returns
+    -------
+    HeadSphere or None
+        None if too little of the surface is a sphere.
+    """
     near = np.linalg.norm(points - center, axis=1) < radius + 12.0
     points, normals, areas = points[near], normals[near], areas[near]
-    used = None
-    for step in range(30):
-        shell = max(5.0 - 0.75 * step, min(0.1 * radius, max(1.2, 1.2 * sigma_mm)))
-        cosine = min(0.9 + 0.015 * step, 0.975)
+    for step in range(60):
+        shell = max(6.0 - 0.5 * step, _SHELL * radius)
+        loose = max(0.06 - 0.01 * step, 0.0)
         offset = points - center
         distance = np.linalg.norm(offset, axis=1)
         radial = (offset * normals).sum(axis=1) / np.maximum(distance, 1e-9)
-        kept = (np.abs(distance - radius) < shell) & (radial > cosine)
-        if np.count_nonzero(kept) < 30:
+        weights = areas * _ramp(radial, _RADIAL[0] - loose, _RADIAL[1] - loose)
+        weights *= np.clip(1.0 - ((distance - radius) / shell) ** 2, 0.0, None) ** 2
+        if np.count_nonzero(weights) < 30:
             return None
-        center, radius = fit_sphere(points[kept], areas[kept])
-        settled = step > 8 and used is not None and np.array_equal(kept, used)
-        used = kept
-        if settled or not 8.0 < radius < 45.0:
+        before = center
+        center, radius = fit_sphere(points, weights)
+        if not 8.0 < radius < 45.0:
+            return None
+        if step > 8 and np.linalg.norm(center - before) < _SETTLED_MM:
             break
-    if not _RADII[0] - 1 < radius < _RADII[-1] + 1:
+    away = np.abs(np.linalg.norm(points - center, axis=1) - radius)
+    used = (weights > 0.25 * areas) & (away < 0.5 * shell)
+    if np.count_nonzero(used) < 30:
         return None
     coverage = float(areas[used].sum() / (4 * np.pi * radius**2))
-    residual = float(np.median(np.abs(np.linalg.norm(points[used] - center, axis=1) - radius)))
-    return HeadSphere(center, radius + sigma_mm**2 / radius, residual, coverage)
+    return HeadSphere(center, radius, float(np.median(away[used])), coverage)
+
+
+def _ramp(x, low: float, high: float) -> np.ndarray:
+    """0 below, 1 above, smooth between."""
+    share = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)

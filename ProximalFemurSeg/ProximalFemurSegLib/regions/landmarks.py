@@ -11,10 +11,11 @@ from ..errors import BadInputError
 from ..volume import Volume
 from . import definition
 from .bone_field import BoneField
+from .condyles import find_condyles
 from .femur_frame import FemurFrame, side_of
-from .fovea import find_fovea
-from .head_sphere import HeadSphere, fit_head
-from .neck_sections import NeckAxis, follow_axis
+from .fovea import find_fovea, fovea_direction
+from .head_sphere import HeadSphere, find_head
+from .neck_sections import NeckAxis, follow_axis, neck_field
 from .shaft_axis import ShaftLine, cut_height, find_shaft
 from .trochanters import find_greater_trochanter_tip, find_lesser_trochanter, find_vastus_ridge
 
@@ -30,6 +31,8 @@ NAMES = {
     "lesser_trochanter_lower": "Shaft axis at the lower edge of the lesser trochanter",
     "shaft_proximal": "Shaft axis, upper end of the stretch it was fitted to",
     "shaft_distal": "Shaft axis, lower end of that stretch",
+    "condyle_medial": "Back of the medial condyle",
+    "condyle_lateral": "Back of the lateral condyle",
 }
 _FIRST_ANGLE = np.deg2rad(50.0)  # between neck axis and shaft: a neck-shaft angle of 130 degrees to begin with
 _CLEAR_SIDE = 0.25
@@ -115,6 +118,12 @@ class FemurLandmarks:
         return self.points[name].reason
 
     @property
+    def condylar_axis(self) -> np.ndarray | None:
+        """(2, 3) RAS mm: the back of the medial and of the lateral condyle, or None where the knee is not in view."""
+        places = [self.position("condyle_medial"), self.position("condyle_lateral")]
+        return None if any(place is None for place in places) else np.stack(places)
+
+    @property
     def placed(self) -> dict[str, np.ndarray]:
         """Those placed by hand."""
         return {name: mark.position for name, mark in self.points.items() if mark.placed}
@@ -159,7 +168,7 @@ class _Finder:
         return self.marks[name].position
 
     def find_head(self):
-        found = fit_head(*self.surface, self.field.sigma_mm)
+        found = find_head(self.field, self.surface)
         reason = "No surface like the sphere of a femoral head is in view."
         if found is None:
             if self.put("head_center", None, reason=reason) is None:
@@ -285,7 +294,8 @@ class _Finder:
         if not np.all(np.isfinite(first)) or np.linalg.norm(first) < 1e-3:
             neck = None
         else:
-            neck = follow_axis(self.field, head.center, head.radius, first, proximal, fixed=given is not None)
+            field = neck_field(self.field, head.center, head.radius)
+            neck = follow_axis(field, head.center, head.radius, first, proximal, fixed=given is not None)
         reason = "No closed section of a neck is met beside the head."
         if neck is not None and neck.radius_mm > _WIDEST_NECK * head.radius:
             neck, reason = None, "The bone does not get narrower beside the head."
@@ -298,7 +308,7 @@ class _Finder:
         sure = 0.3 if neck.on_border else 1.0
         waist = "The neck has no waist: its smallest section lies at the end of the stretch that was searched."
         self.put("neck_center", head.center + neck.minimum_mm * neck.axis, sure, waist)
-        base = neck.base_mm(definition.BASE_FACTOR)
+        base = neck.base_mm(field, definition.BASE_FACTOR)
         at = None if base is None else head.center + base * neck.axis
         at = self.put("neck_base", at, sure, waist if at is not None else "The neck does not widen within view.")
         if at is not None:
@@ -353,6 +363,27 @@ class _Finder:
             else "The lateral outline has hardly a corner there; the place follows from the bone's proportions.",
         )
 
+    def find_fovea(self):
+        fovea = None
+        if self.neck is not None:
+            # Without a shaft the leg is taken to lie straight.
+            anterior = np.array([0.0, 1.0, 0.0]) if self.frame is None else self.frame.anterior
+            expected = fovea_direction(self.neck.axis, self.neck.sections.up, anterior)
+            fovea = find_fovea(self.surface, self.head.center, self.head.radius, expected)
+        self.put(
+            "fovea",
+            None if fovea is None else fovea[0],
+            0.0 if fovea is None else min(1.0, fovea[1] / 1.5),
+            "The head shows no dent." if fovea is None else "The dent is shallow.",
+        )
+
+    def find_condyles(self):
+        places, reason = None, "The knee is not in view."
+        if self.frame is not None:
+            places, reason = find_condyles(self.surface, self.frame, self.head.radius)
+        for number, name in enumerate(("condyle_medial", "condyle_lateral")):
+            self.put(name, None if places is None else places[number], reason=reason)
+
     def run(self) -> FemurLandmarks:
         self.find_head()
         if self.head is not None:
@@ -361,15 +392,8 @@ class _Finder:
             self.find_shaft_and_lesser_trochanter()
             self.find_neck()
             self.find_greater_trochanter()
-            fovea = None
-            if self.neck is not None:
-                fovea = find_fovea(self.surface, self.head.center, self.head.radius, self.neck.axis)
-            self.put(
-                "fovea",
-                None if fovea is None else fovea[0],
-                0.0 if fovea is None else min(1.0, fovea[1] / 1.5),
-                "The head shows no dent." if fovea is None else "The dent is shallow.",
-            )
+            self.find_fovea()
+            self.find_condyles()
         for name in NAMES:
             if name not in self.marks:
                 self.put(name, None, reason="It needs the head, which was not found.")
@@ -390,7 +414,9 @@ class _Finder:
         )
 
 
-def find_landmarks(mask: Volume, side: str = "auto", placed: Mapping | None = None) -> FemurLandmarks:
+def find_landmarks(
+    mask: Volume, side: str = "auto", placed: Mapping | None = None, field: BoneField | None = None
+) -> FemurLandmarks:
     """Find the landmarks of one femur on its mask.
 
     All is computed in the patient's mm, never in voxels; a left femur is handled as the mirror image of a right one.
@@ -405,6 +431,8 @@ def find_landmarks(mask: Volume, side: str = "auto", placed: Mapping | None = No
         Landmarks that the user placed or moved: they are taken as they are, and whatever follows from them is found
         anew. The shaft axis follows 'shaft_proximal' and 'shaft_distal' (both are needed), the neck axis
         'head_center' and 'neck_center'.
+    field : BoneField, optional
+        Of the same mask, if it was made before.
 
     Returns
     -------
@@ -428,4 +456,4 @@ def find_landmarks(mask: Volume, side: str = "auto", placed: Mapping | None = No
         raise BadInputError(f"There is no side '{side}': choose auto, left or right.")
     if not mask.array.any():
         raise BadInputError(f"'{mask.source or mask.name}' is empty: there is no bone to divide.")
-    return _Finder(BoneField(mask), side, placed).run()
+    return _Finder(BoneField(mask) if field is None else field, side, placed).run()

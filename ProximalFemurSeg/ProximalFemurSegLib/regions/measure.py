@@ -13,7 +13,7 @@ from .calibration import Calibration
 from .compartments import check_endosteal, region_volumes, reported_targets
 from .definition import RegionDefinition
 from .density import region_densities
-from .division import Division, divide
+from .division import PLANES, Division, divide
 from .femora import FemurMask, separate_femora
 from .geometry import measure_geometry
 from .landmarks import FemurLandmarks, find_landmarks
@@ -122,6 +122,7 @@ def measure_femur(
     endosteal: Volume | None = None,
     image: Volume | None = None,
     calibration: Calibration | None = None,
+    planes: Mapping | None = None,
 ) -> FemurRegions:
     """Divide and measure one femur by given landmarks: what a moved landmark asks for.
 
@@ -135,8 +136,10 @@ def measure_femur(
         On the femur's box.
     calibration : Calibration, optional
         With it, density is measured on the image.
+    planes : mapping of str to Plane, optional
+        Cuts placed by hand.
     """
-    division = divide(femur.mask, landmarks, definition)
+    division = divide(femur.mask, landmarks, definition, planes)
     thickness = None
     if endosteal is not None and endosteal.array.any():
         thickness = cortical_thickness(femur.mask, endosteal, division)
@@ -149,6 +152,104 @@ def measure_femur(
         thickness,
         None if calibration is None else region_densities(image, calibration, division, endosteal),
     )
+
+
+class Femora:
+    """The femora of a mask, ready to be divided again and again: by other landmarks, or by another definition.
+
+    Parameters
+    ----------
+    mask : Volume
+        bool, periosteal: one femur or both.
+    endosteal : Volume, optional
+        bool, on the same voxels.
+    side : {'auto', 'left', 'right'}
+        Which femur; with both in the mask, that one alone.
+    image : Volume, optional
+        CT in HU on the same voxels.
+    calibration : Calibration, optional
+
+    Raises
+    ------
+    BadInputError
+        Inputs that do not fit together, or no femur.
+    """
+
+    def __init__(
+        self,
+        mask: Volume,
+        endosteal: Volume | None = None,
+        side: str = "auto",
+        image: Volume | None = None,
+        calibration: Calibration | None = None,
+    ):
+        if endosteal is not None:
+            check_endosteal(mask, endosteal)
+            endosteal = endosteal.with_array(endosteal.array & mask.array)
+        if calibration is not None and image is None:
+            raise BadInputError("A calibration needs an image: give the CT that belongs to the mask.")
+        if image is not None and not image.grid.is_close(mask.grid, 0.01):
+            raise BadInputError(
+                f"'{image.source or image.name}' does not lie on the voxels of '{mask.source or mask.name}': resample "
+                "one of them to the other's grid first."
+            )
+        self.grid, self.name, self.calibration = mask.grid, mask.name, calibration
+        bones = separate_femora(mask)
+        self._count = len(bones)
+        # Two come from the patient's left to the right.
+        names = [side] if len(bones) == 1 else ["left", "right"]
+        self._bones = [
+            _Bone(name, bone, bone.cut(endosteal), bone.cut(image), calibration)
+            for name, bone in zip(names, bones)
+            if side in ("auto", name)
+        ]
+
+    def measure(
+        self, definition: RegionDefinition | None = None, placed: Mapping | None = None, progress=None
+    ) -> RegionsResult:
+        """Divide and measure them; a femur of which nothing has changed is not divided again.
+
+        Parameters
+        ----------
+        definition : RegionDefinition, optional
+        placed : mapping, optional
+            As of `measure_regions`.
+        progress : callable, optional
+            Called as progress(stage, done, total).
+        """
+        definition = RegionDefinition() if definition is None else definition
+        placed = dict(placed or {})
+        labels = np.zeros(self.grid.shape, np.uint8)
+        found = []
+        for number, bone in enumerate(self._bones):
+            if progress is not None:
+                progress("dividing the femur", number, len(self._bones))
+            result = bone.measure(definition, _placed_for(placed, bone.name, self._count))
+            part = labels[bone.femur.window]
+            part[bone.femur.mask.array] = result.division.labels.array[bone.femur.mask.array]
+            found.append(result)
+        if progress is not None:
+            progress("dividing the femur", len(self._bones), len(self._bones))
+        return RegionsResult(Volume(labels, self.grid, f"{self.name} regions".strip()), found, self.calibration)
+
+
+class _Bone:
+    """One femur with what belongs to it, and what was made of it last."""
+
+    def __init__(self, name: str, femur: FemurMask, endosteal, image, calibration):
+        self.name, self.femur = name, femur
+        self._others = (endosteal, image, calibration)
+        self._field = self._last = None
+
+    def measure(self, definition: RegionDefinition, placed: Mapping) -> FemurRegions:
+        asked = (definition, repr(sorted(placed.items())))
+        if self._last is None or self._last[0] != asked:
+            points = {name: place for name, place in placed.items() if name not in PLANES}
+            planes = {name: place for name, place in placed.items() if name in PLANES}
+            landmarks = find_landmarks(self.femur.mask, self.name, points, self._field)
+            self._field = landmarks.field
+            self._last = (asked, measure_femur(self.femur, landmarks, definition, *self._others, planes))
+        return self._last[1]
 
 
 def measure_regions(
@@ -173,7 +274,8 @@ def measure_regions(
         Which femur; with both in the mask, that one alone.
     definition : RegionDefinition, optional
     placed : mapping, optional
-        Landmarks placed by hand, RAS mm: by name, or by side and name where the mask holds both femora.
+        Landmarks and planes placed by hand, RAS mm: by name, or by side and name where the mask holds both femora. A
+        landmark is a place, a plane a `Plane` or a point and a normal.
     image : Volume, optional
         CT in HU on the same voxels.
     calibration : Calibration, optional
@@ -185,38 +287,7 @@ def measure_regions(
     BadInputError
         Inputs that do not fit together, or a side that is not there.
     """
-    if endosteal is not None:
-        check_endosteal(mask, endosteal)
-        endosteal = endosteal.with_array(endosteal.array & mask.array)
-    if calibration is not None and image is None:
-        raise BadInputError("A calibration needs an image: give the CT that belongs to the mask.")
-    if image is not None and not image.grid.is_close(mask.grid, 0.01):
-        raise BadInputError(
-            f"'{image.source or image.name}' does not lie on the voxels of '{mask.source or mask.name}': resample one "
-            "of them to the other's grid first."
-        )
-    bones = separate_femora(mask)
-    placed = dict(placed or {})
-    labels = np.zeros(mask.grid.shape, np.uint8)
-    found = []
-    for number, bone in enumerate(bones):
-        if progress is not None:
-            progress("dividing the femur", number, len(bones))
-        name = side
-        if len(bones) == 2:
-            # From the patient's left to the right.
-            name = ("left", "right")[number]
-            if side not in ("auto", name):
-                continue
-        points = _placed_for(placed, name, len(bones))
-        landmarks = find_landmarks(bone.mask, name, points)
-        result = measure_femur(bone, landmarks, definition, bone.cut(endosteal), bone.cut(image), calibration)
-        part = labels[bone.window]
-        part[bone.mask.array] = result.division.labels.array[bone.mask.array]
-        found.append(result)
-    if progress is not None:
-        progress("dividing the femur", len(bones), len(bones))
-    return RegionsResult(Volume(labels, mask.grid, f"{mask.name} regions".strip()), found, calibration)
+    return Femora(mask, endosteal, side, image, calibration).measure(definition, placed, progress)
 
 
 def _placed_for(placed: dict, side: str, count: int) -> dict:

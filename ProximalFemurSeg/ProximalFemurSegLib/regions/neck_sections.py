@@ -16,7 +16,11 @@ _LEFT_NECK = 1.5  # times the smallest area so far: the section has left the nec
 _ROUNDS = 6
 _DAMPING = 0.6
 _AIM_MM, _SPREAD_MM = -1.5, 2.0  # where, from the smallest section, and within how much sections decide on the axis
+_PARABOLA_MM = 4.6  # to both sides of the smallest section: what its place and area are read from
+_SIGMA_MM, _SIGMA_VOXELS = 1.3, 1.3  # blur, for sections
+_FIELD_REACH = 3.3  # of the head's radius: the far corners of the furthest section
 _NARROWER = 0.95  # of the head's radius: where the search begins again if it ended at the head's side
+_BETWEEN = 10  # sections between two, where the base is looked for
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
 
@@ -144,21 +148,40 @@ class NeckAxis:
         """Radius of a circle with the smallest section's area."""
         return float(np.sqrt(self.minimum_area_mm2 / np.pi))
 
-    def base_mm(self, factor: float) -> float | None:
+    def base_mm(self, field: BoneField, factor: float) -> float | None:
         """mm from the head's centre to where, lateral of the smallest section, the area reaches a multiple of it.
 
-        None if it does not within the stretch that was cut.
+        Parameters
+        ----------
+        field : BoneField
+            That the sections are of; between the two around the place it is cut again, for the area jumps where the
+            section meets the greater trochanter.
+        factor : float
+
+        Returns
+        -------
+        float or None
+            None if it does not within the stretch that was cut.
         """
-        stations, areas = self.sections.stations, self.sections.areas
-        beyond = np.flatnonzero(stations >= self.minimum_mm)
-        wide = np.flatnonzero(areas[beyond] >= factor * self.minimum_area_mm2)
-        if len(wide) == 0:
-            return None
-        index = beyond[wide[0]]
-        if index == 0 or not np.isfinite(areas[index]) or not np.isfinite(areas[index - 1]):
-            return float(stations[index])
-        share = (factor * self.minimum_area_mm2 - areas[index - 1]) / max(areas[index] - areas[index - 1], 1e-9)
-        return float(stations[index - 1] + np.clip(share, 0, 1) * (stations[index] - stations[index - 1]))
+        stack, limit = self.sections, factor * self.minimum_area_mm2
+        index = _first_wide(stack.stations, stack.areas, limit, self.minimum_mm)
+        if index is None or index == 0:
+            return None if index is None else float(stack.stations[0])
+        between = np.linspace(stack.stations[index - 1], stack.stations[index], _BETWEEN + 1)
+        half = stack.step * (stack.cover.shape[1] // 2)
+        areas = cut_sections(field, stack.origin, stack.axis, stack.up, between, half, stack.step).areas
+        index = _first_wide(between, areas, limit, self.minimum_mm)
+        if index is None or index == 0:
+            return float(between[-1 if index is None else 0])
+        low, high = areas[index - 1], areas[index]
+        share = (limit - low) / (high - low) if np.isfinite(high) and low < limit else 1.0
+        return float(between[index - 1] + share * (between[index] - between[index - 1]))
+
+
+def _first_wide(stations, areas, limit: float, beyond: float) -> int | None:
+    """Index of the first section further out than a station that is as large as a limit, or not closed."""
+    wide = np.flatnonzero((stations >= beyond) & (areas >= limit))
+    return int(wide[0]) if len(wide) else None
 
 
 def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, bool] | None:
@@ -174,7 +197,7 @@ def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, 
         candidates = candidates[: beyond[0] + 1]
     best = candidates[np.argmin(areas[candidates])]
     on_border = best in (candidates[0], candidates[-1])
-    near = candidates[np.abs(stations[candidates] - stations[best]) <= 2.6]
+    near = candidates[np.abs(stations[candidates] - stations[best]) <= _PARABOLA_MM]
     if on_border or len(near) < 4:
         return float(stations[best]), float(areas[best]), on_border
     x = stations[near] - stations[best]
@@ -183,6 +206,22 @@ def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, 
         return float(stations[best]), float(areas[best]), on_border
     place = float(np.clip(-b / (2 * a), x[0], x[-1]))
     return float(stations[best] + place), float(a * place**2 + b * place + c), on_border
+
+
+def neck_field(field: BoneField, head_center, radius: float) -> BoneField:
+    """What sections of the neck are cut from: smooth enough that they hardly know how the voxels lie.
+
+    Parameters
+    ----------
+    field : BoneField
+        Of the bone.
+    head_center : array_like
+        (3,) RAS mm.
+    radius : float
+        Of the head, mm.
+    """
+    sigma = max(_SIGMA_MM, _SIGMA_VOXELS * max(field.grid.spacing))
+    return field.smoother(head_center, _FIELD_REACH * radius, sigma)
 
 
 def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fixed: bool = False) -> NeckAxis | None:
@@ -194,6 +233,7 @@ def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fi
     Parameters
     ----------
     field : BoneField
+        From `neck_field`.
     head_center : array_like
         (3,) RAS mm.
     radius : float

@@ -6,18 +6,10 @@ import numpy as np
 from scipy import ndimage
 
 from ..volume import Grid, Volume
-from .definition import HEAD, INTERTROCHANTER, NECK, SHAFT, TROCHANTER, UNDIVIDED
+from .definition import COLORS, HEAD, INTERTROCHANTER, NECK, SHAFT, TROCHANTER
 from .measure import FemurRegions, RegionsResult
 from .neck_view import reformat
 
-COLORS = {
-    HEAD: (238, 120, 92),
-    NECK: (250, 204, 84),
-    TROCHANTER: (96, 170, 228),
-    INTERTROCHANTER: (110, 200, 140),
-    SHAFT: (176, 168, 190),
-    UNDIVIDED: (120, 124, 132),
-}
 _GROUND, _INK, _FAINT = (17, 20, 26), (232, 234, 238), (150, 156, 166)
 _STEP = 0.8  # mm
 _LONGEST_MM = 220.0
@@ -207,7 +199,7 @@ def _numbers(draw, femur: FemurRegions, left: int, top: int) -> None:
         if name in names:
             draw.rectangle((left, y - 6, left + 12, y + 6), fill=COLORS[names[name]])
         volume = entry["volume_mm3"]
-        draw.text((left + 20, y), name, font=font, fill=_INK, anchor="lm")
+        draw.text((left + 20, y), name.replace("_", " "), font=font, fill=_INK, anchor="lm")
         text = "refused" if volume is None else f"{volume / 1000:.1f} cm3"
         draw.text((left + 215, y), text, font=font, fill=_INK, anchor="rm")
         if entry.get("cortical_mm3") is not None:
@@ -216,9 +208,10 @@ def _numbers(draw, femur: FemurRegions, left: int, top: int) -> None:
         y += 23
     y += 10
     geometry = femur.geometry
+    version = "condyles" if femur.landmarks.condylar_axis is not None else "frontal plane"
     for title, key, unit in (
         ("neck-shaft angle", "neck_shaft_angle_deg", "deg"),
-        ("anteversion (frontal plane)", "anteversion_deg", "deg"),
+        (f"anteversion ({version})", "anteversion_deg", "deg"),
         ("alpha angle", "alpha_angle_deg", "deg"),
         ("head diameter", "head_diameter_mm", "mm"),
         ("femoral offset", "femoral_offset_mm", "mm"),

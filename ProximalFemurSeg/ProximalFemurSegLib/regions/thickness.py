@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from ..postprocessing import fill_holes
 from ..volume import Volume
 from .bone_field import BoneField
-from .definition import REGIONS, TOTAL
+from .definition import REGIONS, TOTAL_HIP
 from .division import Division
 
 _TANGENT = 1.0  # voxels; so near beside a point of the inner surface that surface is flat
@@ -42,7 +42,7 @@ class ThicknessMap:
     def summary(self) -> dict[str, dict]:
         """Mean, standard deviation and percentiles in mm of every region, weighted by surface area."""
         groups = {name: self.regions == label for label, name in REGIONS.items()}
-        groups["total"] = np.isin(self.regions, TOTAL)
+        groups["total_hip"] = np.isin(self.regions, TOTAL_HIP)
         return {name: _statistics(self.thickness_mm[m], self.areas[m]) for name, m in groups.items() if m.any()}
 
     def on_grid(self, grid) -> np.ndarray:

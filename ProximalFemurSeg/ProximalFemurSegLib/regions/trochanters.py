@@ -158,11 +158,12 @@ def _summit(heights, profile, guess: float, reach: float) -> float:
 
 def _lower_edge(heights, profile, tip: float) -> float | None:
     """Where, going down from its tip, the lesser trochanter stands out by less than a mm over the shaft below."""
-    shaft = (heights <= tip - _SHAFT_BELOW[0]) & (heights >= tip - _SHAFT_BELOW[1])
-    if np.count_nonzero(shaft) < 3:
+    low = max(tip - _SHAFT_BELOW[1], heights[0])
+    if low > tip - _SHAFT_BELOW[0] - 2.0:
         return None
-    excess = profile - float(np.median(profile[shaft])) - SUNK_MM
-    for index in range(int(np.searchsorted(heights, tip)) - 1, 0, -1):
+    below = np.interp(np.linspace(low, tip - _SHAFT_BELOW[0], 29), heights, profile)
+    excess = profile - float(below.mean()) - SUNK_MM
+    for index in range(int(np.searchsorted(heights, tip)) - 1, -1, -1):
         if excess[index] < 0:
             low, high = excess[index], excess[index + 1]
             return float(heights[index] + (-low / max(high - low, 1e-9)) * (heights[index + 1] - heights[index]))
@@ -203,9 +204,11 @@ def find_vastus_ridge(
         expected = min(expected, crossing_height - 8.0 * scale)
     heights = np.arange(expected - 45.0 * scale, expected + 32.0 * scale, 1.0)
     radii = outline(field, frame, heights, _LATERAL, outermost=True)
-    if (radii <= 0).any():
+    # Where the trochanter lies far forward, rays behind the middle one miss its top.
+    met = (radii > 0).all(axis=0)
+    if not met[len(_LATERAL) // 2] or np.count_nonzero(met) < 3:
         return None
-    bulge = _bulge(radii.mean(axis=1), reach)
+    bulge = _bulge(radii[:, met].mean(axis=1), reach)
     within = heights[reach:-reach]
     near = np.exp(-0.5 * ((within - expected) / (8.0 * scale)) ** 2)
     # A mean place, not the highest one: flat corners have no sharp top.
