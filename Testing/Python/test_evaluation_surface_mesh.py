@@ -79,19 +79,6 @@ def test_every_neighbourhood_has_the_area_of_surface_distance(spacing):
 
 
 @pytest.mark.parametrize("definition", surface.DEFINITIONS)
-@pytest.mark.parametrize("spacing", SPACINGS)
-def test_crowded_and_sparse_surfaces_are_searched_alike(definition, spacing, monkeypatch):
-    result, reference = pathological(5)["speckles"]
-    grid = grid_of(result, spacing, OBLIQUE)
-    monkeypatch.setattr(surface, "_CROWDED", 0.0)
-    crowded = surface_distances(result, reference, grid, definition)
-    monkeypatch.setattr(surface, "_CROWDED", 9.0)
-    sparse = surface_distances(result, reference, grid, definition)
-    assert crowded.result_to_reference == pytest.approx(sparse.result_to_reference, abs=1e-12)
-    assert crowded.reference_to_result == pytest.approx(sparse.reference_to_result, abs=1e-12)
-
-
-@pytest.mark.parametrize("definition", surface.DEFINITIONS)
 def test_points_lie_where_the_elements_are(definition):
     """Half a voxel lower than the mask's first voxel for the mesh, on the voxel itself otherwise."""
     mask = box((7, 8, 9), (2, 3, 4), (4, 5, 6))
@@ -153,6 +140,15 @@ def test_laws_of_the_mesh(pair):
     else:
         assert np.isnan([there.asd, there.rms, there.asd_mean_of_means, there.msd]).all()
         assert there.surface_dice(9) == float(not result.any() and not reference.any())
+
+
+def test_percentiles_of_areas_by_hand():
+    """Areas 1, 2, 3, 4 at 0, 1, 1 and 5 mm; a share that is met exactly is met."""
+    areas, distances = np.array([2.0, 1.0, 4.0, 3.0]), np.array([1.0, 0.0, 5.0, 1.0])
+    for shift in (0.0, 0.25):  # with and without a part that coincides
+        one = surface.SurfaceDistances(*[np.zeros((4, 3))] * 2, *[distances + shift] * 2, *[areas] * 2, "mesh")
+        found = [one.percentile(p) - shift for p in (0, 10, 10.1, 60, 60.1, 100)]
+        assert found == [0, 0, 1, 1, 5, 5]
 
 
 def test_what_is_no_definition_and_no_percentage():

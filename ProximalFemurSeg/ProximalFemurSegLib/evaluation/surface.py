@@ -13,13 +13,14 @@ import numpy as np
 
 from ..postprocessing import bounding_box
 from ..volume import Grid
-from .surface_elements import element_areas, neighbourhood_codes, surface_voxel_map
+from .surface_elements import element_areas, neighbourhood_codes, places_of, surface_voxel_map
+from .surface_search import nearest_distances
 
 VOXELS, MESH = "voxels", "mesh"
 DEFINITIONS = (VOXELS, MESH)
 _WORKERS = 2
-_CROWDED = 0.15  # of a box; surfaces that fill more of it are searched faster by a distance transform
-_SLACK_MM = 1e-9  # rounding must not push a distance over the tolerance that it equals
+# Rounding must not push a distance over the tolerance, nor an area over the share, that it equals.
+_SLACK_MM, _SLACK_SHARE = 1e-9, 1e-12
 
 
 def surface_voxels(mask: np.ndarray) -> np.ndarray:
@@ -33,8 +34,8 @@ def surface_voxels(mask: np.ndarray) -> np.ndarray:
     box = bounding_box(mask)
     if box is None:
         return np.empty((0, 3), np.int32)
-    found = np.argwhere(surface_voxel_map(np.asarray(mask[box], bool)))
-    return (found + [s.start for s in box]).astype(np.int32)
+    found = places_of(surface_voxel_map(np.asarray(mask[box], bool)))
+    return found + np.array([s.start for s in box], np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class SurfaceDistances:
     Parameters
     ----------
     result_points, reference_points : numpy.ndarray
-        (n, 3) and (m, 3) indices (k, j, i) of the surfaces' elements: whole numbers for voxels, halves for the mesh.
+        (n, 3) and (m, 3) indices (k, j, i) of the surfaces' elements: int32 for voxels, halves for the mesh.
     result_to_reference : numpy.ndarray
         (n,) mm from each element of the result to the nearest of the reference.
     reference_to_result : numpy.ndarray
@@ -158,10 +159,18 @@ class SurfaceDistances:
 def _percentile(distances, areas, percent) -> float:
     if areas is None:
         return float(np.percentile(distances, percent))
-    order = np.argsort(distances, kind="stable")
-    share = np.cumsum(areas[order])
-    index = np.searchsorted(share / share[-1], percent / 100)
-    return float(distances[order[min(index, len(order) - 1)]])
+    if percent == 100:
+        return float(distances.max())
+    # Most of two surfaces that are alike is at no distance at all, and need not be sorted.
+    apart = np.flatnonzero(distances)
+    order = apart[np.argsort(distances[apart], kind="stable")]
+    values, weights = distances[order], areas[order]
+    if len(order) < len(distances):
+        values = np.concatenate([[0.0], values])
+        weights = np.concatenate([[areas.sum() - weights.sum()], weights])
+    share = np.cumsum(weights)
+    index = np.searchsorted(share / share[-1], percent / 100 - _SLACK_SHARE)
+    return float(values[min(index, len(values) - 1)])
 
 
 def surface_distances(
@@ -207,10 +216,9 @@ def surface_distances(
         table = element_areas(grid.affine)
         areas = [table[code[at]] for code, at in zip(codes, maps)]
     shift = np.array([s.start for s in box]) + offset
-    flat = [np.flatnonzero(at) for at in maps]
-    indices = [np.stack(np.unravel_index(at, maps[0].shape), axis=1) for at in flat]
-    distances = _search(maps, flat, indices, grid, workers)
-    points = [index + (shift if offset else shift.astype(np.int64)) for index in indices]
+    indices = [places_of(at) for at in maps]
+    distances = _search(maps, indices, grid, workers)
+    points = [index + (shift if offset else shift.astype(np.int32)) for index in indices]
     return SurfaceDistances(*points, *distances, *areas, definition)
 
 
@@ -220,29 +228,14 @@ def _union(one, other):
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other))
 
 
-def _search(maps, flat, indices, grid: Grid, workers: int) -> list[np.ndarray]:
+def _search(maps, indices, grid: Grid, workers: int) -> list[np.ndarray]:
     """mm from the elements of either surface to the nearest of the other."""
-    if not len(flat[0]) or not len(flat[1]):
+    if not len(indices[0]) or not len(indices[1]):
         return [np.empty(0), np.empty(0)]
-    alone = [~maps[1 - n].ravel()[flat[n]] for n in (0, 1)]
-    found = [np.zeros(len(at)) for at in flat]
-    if len(flat[0]) + len(flat[1]) > _CROWDED * maps[0].size and _is_orthogonal(grid):
-        from scipy import ndimage
-
-        for n in (0, 1):
-            if alone[n].any():
-                far = ndimage.distance_transform_edt(~maps[1 - n], sampling=grid.spacing[::-1])
-                found[n][alone[n]] = far.ravel()[flat[n][alone[n]]]
-        return found
-    from scipy.spatial import cKDTree
-
-    to_mm = grid.affine[:3, 2::-1].T  # from (k, j, i); the origin does not matter
+    found = []
     for n in (0, 1):
-        if alone[n].any():
-            tree = cKDTree(indices[1 - n] @ to_mm, balanced_tree=False, compact_nodes=False)
-            found[n][alone[n]] = tree.query(indices[n][alone[n]] @ to_mm, workers=workers)[0]
+        distances = np.zeros(len(indices[n]))
+        alone = ~maps[1 - n][maps[n]]
+        distances[alone] = nearest_distances(indices[n][alone], maps[1 - n], indices[1 - n], grid, workers)
+        found.append(distances)
     return found
-
-
-def _is_orthogonal(grid: Grid) -> bool:
-    return bool(np.allclose(grid.direction.T @ grid.direction, np.eye(3), atol=1e-6))

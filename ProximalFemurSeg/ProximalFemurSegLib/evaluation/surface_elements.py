@@ -45,6 +45,16 @@ def surface_voxel_map(mask: np.ndarray) -> np.ndarray:
     return mask & ~inside
 
 
+def places_of(elements: np.ndarray) -> np.ndarray:
+    """(n, 3) int32 places (k, j, i) of what is set in a (K, J, I) bool map, in the order of memory."""
+    flat = np.flatnonzero(elements)
+    flat = flat.astype(np.int32) if elements.size <= np.iinfo(np.int32).max else flat
+    places = np.empty((len(flat), 3), np.int32)
+    rows, places[:, 2] = np.divmod(flat, elements.shape[2])
+    places[:, 0], places[:, 1] = np.divmod(rows, elements.shape[1])
+    return places
+
+
 def neighbourhood_codes(mask: np.ndarray) -> np.ndarray:
     """Which of the eight voxels around every point between voxels belong to a mask.
 
@@ -96,7 +106,15 @@ def element_areas(affine: np.ndarray) -> np.ndarray:
     matrix = np.asarray(affine, dtype=np.float64)[:3, 2::-1]  # from (k, j, i)
     # An area vector goes with the cofactors of the map that its edges go with.
     cofactors = abs(np.linalg.det(matrix)) * np.linalg.inv(matrix)
-    return np.array([np.linalg.norm(vectors @ cofactors, axis=1).sum() for vectors in _area_vectors()])
+    vectors, code = _all_area_vectors()
+    return np.bincount(code, np.linalg.norm(vectors @ cofactors, axis=1), 256)
+
+
+@cache
+def _all_area_vectors() -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of all codes in one array, and whose each is."""
+    vectors = _area_vectors()
+    return np.concatenate(vectors), np.repeat(np.arange(256), [len(v) for v in vectors])
 
 
 @cache
