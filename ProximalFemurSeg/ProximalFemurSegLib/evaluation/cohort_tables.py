@@ -257,6 +257,7 @@ def volume_table(cohort: Cohort) -> Table:
                 f"{found.rmse_mm3 / 1000:.3f}",
                 errors,
                 f"{found.bias_mm3 / 1000:+.3f}" + ("" if math.isnan(low) else f" ({low:+.3f}, {high:+.3f})"),
+                "–" if math.isnan(found.correlation) else f"{found.correlation:.4f}",
             ]
         )
     heading = [
@@ -268,10 +269,11 @@ def volume_table(cohort: Cohort) -> Table:
         "RMSE (cm³)",
         "RE (%): mean (min, max)",
         "Bias (limits of agreement, cm³)",
+        "r",
     ]
     note = (
         "MAE: mean absolute error; RMSE: root mean square error; RE: |result − reference| / reference. Bias: mean of "
-        "result − reference, with the 95 % limits of agreement of Bland and Altman."
+        "result − reference, with the 95 % limits of agreement of Bland and Altman. r: Pearson's correlation."
     )
     return Table("Volumes", note, heading, rows)
 
