@@ -5,9 +5,10 @@ this one by surface voxels and by the area-weighted mesh, surface-distance by it
 voxels. A ratio is to this library's time in the same definition; those larger than 1 mean that it is faster. Libraries
 that are not installed are left out. The contestants take turns, one that needs more than ten seconds has a single turn,
 and the best time of each counts, by the clock on the wall and in processor time, which is what tells on a machine that
-others use too. This library runs on one thread here, as the others do.
+others use too. This library runs on one thread here, as the others do. With --memory each also runs once in a process
+of its own, which tells how far the memory in use rose above the two masks (on Linux).
 
-    python Testing/Benchmarks/surface_metrics.py [--grid mr|ct] [--masks bone|islands|speckled|displaced] [--repeats N]
+    python Testing/Benchmarks/surface_metrics.py [--grid mr|ct] [--masks bone|islands|speckled|displaced] [--memory]
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
+import subprocess
 import sys
 import time
 import warnings
@@ -127,6 +130,29 @@ def contestants():
     return found
 
 
+def peak_mb(name: str, grid_name: str, kind: str) -> float:
+    """How far the memory of a process rises above what it holds when the masks are there."""
+    command = [sys.executable, __file__, "--peak", name, "--grid", grid_name, "--masks", kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def report_peak(name: str, grid: Grid, kind: str) -> None:
+    """Measure within this process; a first call on small masks has imported what there is to import."""
+    measure = contestants()[name][0]
+    small = Grid.from_parts((9, 9, 9), (1, 1, 1))
+    measure(*[np.pad(np.ones((n, n, n), bool), ((1, 8 - n),) * 3) for n in (5, 6)], small)
+    result, reference = pair(kind, grid)
+    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is what is in use now
+    before = resident_mb("VmRSS")
+    measure(result, reference, grid)
+    print(resident_mb("VmHWM") - before)
+
+
+def resident_mb(entry: str) -> float:
+    return int(re.search(rf"{entry}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+
 def measure_all(rivals, grid: Grid, result, reference, repeats: int):
     """Best seconds on the wall, best of processor time, and the values, of each."""
     wall, processor = dict.fromkeys(rivals, np.inf), dict.fromkeys(rivals, np.inf)
@@ -148,14 +174,19 @@ def main():
     parser.add_argument("--grid", choices=GRIDS, action="append")
     parser.add_argument("--masks", choices=MASKS, action="append")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.peak:
+        report_peak(arguments.peak, GRIDS[arguments.grid[0]], arguments.masks[0])
+        return
     rivals, results = contestants(), []
     if not arguments.json:
         print(f"{'':33}{'wall':>16}{'processor':>17}")
         print(f"{'grid':5}{'masks':11}{'library':17}{'seconds':>9}{'ratio':>8}{'seconds':>9}{'ratio':>8}"
-              f"{'mean':>9}{'MSD':>9}{'HD95':>9}  mm")
+              f"{'mean':>9}{'MSD':>9}{'HD95':>9}  mm" + ("        MB" if arguments.memory else ""))
     for grid_name in arguments.grid or GRIDS:
         for kind in arguments.masks or MASKS:
             grid = GRIDS[grid_name]
@@ -168,11 +199,14 @@ def main():
                     "processor_seconds": processor[name], "processor_ratio": processor[name] / processor[ours],
                     "mean_mm": values[name][0], "msd_mm": values[name][1], "hd95_mm": values[name][2],
                 }
+                if arguments.memory:
+                    r["peak_mb"] = peak_mb(name, grid_name, kind)
                 results.append(r)
                 if not arguments.json:
                     print(f"{r['grid']:5}{r['masks']:11}{r['library']:17}{r['wall_seconds']:9.3f}{r['wall_ratio']:8.1f}"
                           f"{r['processor_seconds']:9.3f}{r['processor_ratio']:8.1f}"
-                          f"{r['mean_mm']:9.4f}{r['msd_mm']:9.3f}{r['hd95_mm']:9.3f}", flush=True)
+                          f"{r['mean_mm']:9.4f}{r['msd_mm']:9.3f}{r['hd95_mm']:9.3f}"
+                          + (f"{r['peak_mb']:14.0f}" if arguments.memory else ""), flush=True)
     if arguments.json:
         print(json.dumps(results, indent=2))
         return
