@@ -128,6 +128,22 @@ def test_structures_that_differ_only_in_signs_have_figures_of_their_own(tmp_path
     assert len(page.ids) == len(set(page.ids))
 
 
+def test_maps_alone_are_postprocessed_and_the_worse_is_pictured(tmp_path):
+    """Of a bone in two pieces post-processing keeps one; the picture stands for the case with and without it."""
+    truth = cube(4)
+    truth[12, 12, 14] = True
+    write(np.where(truth, 0.9, 0.1).astype(np.float32), tmp_path / "map.nrrd")
+    write(truth, tmp_path / "truth.nrrd")
+    row = {"subject": "s", "model": "net", "probability": "map.nrrd", "reference": "truth.nrrd"}
+    table = write_table([row], tmp_path / "table.csv")
+    done = invoke("cohort", table, "-o", tmp_path / "out", "--threshold", 0.5, "--postprocess", "largest")
+    assert done.exit_code == 0, done.output
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert [name for name in page.ids if name.startswith("case.")] == ["case.s.net-_2b_-PP."]
+    assert "#case.s.net-_2b_-PP." in page.links
+    assert {"1.000", f"{128 / 129:.3f}"} <= set(page.cells)
+
+
 def test_nothing_is_written_where_something_is_wrong(tmp_path):
     rows = write_cohort(tmp_path, (4,))
     table = write_table(rows, tmp_path / "table.csv")

@@ -44,10 +44,10 @@ def test_table_of_the_paper_s_form(measured):
     """SciRep-2018, Table 1: a line a model, mean ± SD, digits as printed there."""
     (table,) = cohort_tables.segmentation_tables(measured)
     columns = {
-        "DSC ↑": ("dice", 3),
-        "Precision ↑": ("precision", 3),
-        "Recall ↑": ("recall", 3),
-        "MSD (mm) ↓": ("msd_mm", 2),
+        "DSC\u00a0↑": ("dice", 3),
+        "Precision\u00a0↑": ("precision", 3),
+        "Recall\u00a0↑": ("recall", 3),
+        "MSD (mm)\u00a0↓": ("msd_mm", 2),
     }
     assert [row[0] for row in table.rows] == ["shifted", "grown"]
     for row in table.rows:
@@ -55,11 +55,11 @@ def test_table_of_the_paper_s_form(measured):
             values = [case[key] for case in CLOSED[row[0]]]
             expected = f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
             assert row[table.heading.index(title)] == expected, title
-    assert table.rows[1][table.heading.index("ASD (mm) ↓")] == "{:.2f} ± {:.2f}".format(
+    assert table.rows[1][table.heading.index("ASD (mm)\u00a0↓")] == "{:.2f} ± {:.2f}".format(
         np.mean([c["asd_mm"] for c in CLOSED["grown"]]), np.std([c["asd_mm"] for c in CLOSED["grown"]], ddof=1)
     )
     best = {table.heading[column] for row, column in table.best if row == 0}
-    assert {"DSC ↑", "Precision ↑", "MSD (mm) ↓"} <= best and "Recall ↑" not in best
+    assert {"DSC\u00a0↑", "Precision\u00a0↑", "MSD (mm)\u00a0↓"} <= best and "Recall\u00a0↑" not in best
 
 
 def test_stars_of_six_subjects_that_all_differ_one_way(measured):
@@ -72,7 +72,7 @@ def test_stars_of_six_subjects_that_all_differ_one_way(measured):
     gain = np.mean([b["dice"] - a["dice"] for a, b in zip(CLOSED["shifted"], CLOSED["grown"])])
     baseline = cohort_tables.baseline_tables(cohort_tables.paired_tests(measured, "shifted"))
     row = next(t for t in baseline if t.title.startswith("DSC")).rows[0]
-    assert row[:3] == ["grown", "6", f"{gain:+.4f}"]
+    assert row[:3] == ["grown", "6", f"−{-gain:.4f}"]
 
 
 def test_volumes_of_the_paper_s_form(measured):
@@ -80,7 +80,7 @@ def test_volumes_of_the_paper_s_form(measured):
     references = np.array(SIDES) ** 3 / 1000
     errors = (np.array(SIDES) + 2) ** 3 / 1000 - references
     relative = 100 * errors / references
-    row = next(r for r in cohort_tables.volume_table(measured).rows if r[0] == "grown")
+    row = next(r for r in cohort_tables.volume_table(measured).rows if r[1] == "grown")
     assert row[3] == f"{references.mean():.2f} ± {references.std(ddof=1):.2f}"
     assert row[4:6] == [f"{errors.mean():.3f}", f"{np.sqrt((errors**2).mean()):.3f}"]
     assert row[6] == f"{relative.mean():.2f} ({relative.min():.2f}, {relative.max():.2f})"
@@ -192,7 +192,7 @@ def test_what_is_not_defined_is_counted_and_not_averaged(tmp_path):
     rows.append({"subject": "missed", "model": "shifted", "result": "empty.nrrd", "reference": "reference5.nrrd"})
     found = evaluated(tmp_path, rows)
     (table,) = cohort_tables.segmentation_tables(found)
-    assert table.rows[0][table.heading.index("MSD (mm) ↓")] == "1.00 ± 0.00 [1 undefined]"
+    assert table.rows[0][table.heading.index("MSD (mm)\u00a0↓")] == "1.00 ± 0.00 [1 undefined]"
     assert found.worst_first()[0]["subject"] == "missed"
     assert read_csv(cohort_tables.cases_csv(found))[-1]["asd_mm"] == ""
 
@@ -240,7 +240,7 @@ def test_two_structures_side_by_side(tmp_path):
         ["net", "periosteal", "100.00"],
         ["net", "endosteal", "100.00"],
     ]
-    volumes = [row[1] for row in cohort_tables.volume_table(found).rows]
+    volumes = [row[0] for row in cohort_tables.volume_table(found).rows]
     assert volumes == ["periosteal", "endosteal"]
     assert [case["volume_mm3"] for case in found.cases] == [216, 64]
 

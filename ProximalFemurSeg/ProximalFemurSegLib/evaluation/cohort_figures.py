@@ -10,14 +10,12 @@ import numpy as np
 
 from .cohort import Cohort
 from .cohort_tables import metric_title, named, region_title, volume_groups
+from .figure_looks import BEYOND, Look, looks_of, shorten_axis
 from .mean_curves import FALSE_POSITIVE_RATES, RECALLS, mean_curve
 from .statistics import summarise
 
-# Okabe and Ito's colours, from most to least contrast with white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
 _MOST_COLUMNS = 3
+_GOOD_AREA = 0.97  # under ROC curves that leave the middle of the axes empty
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -30,14 +28,6 @@ _STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "proximal-femur-seg",
 }
-
-
-def _style(number: int) -> dict:
-    return {"color": COLORS[number % 8], "linestyle": _LINES[number % 8]}
-
-
-def _mark(number: int) -> dict:
-    return {"color": COLORS[number % 8], "marker": MARKS[number % 8]}
 
 
 def draw_figures(cohort: Cohort) -> dict[str, tuple[str, str, dict[str, bytes]]]:
@@ -116,9 +106,9 @@ def _saved(figure) -> dict[str, bytes]:
     return files
 
 
-def _models(cohort: Cohort, structure: str) -> list[tuple[int, str]]:
-    """Models of a structure, with the number that their colour goes by in all figures."""
-    return [(n, model) for n, model in enumerate(cohort.models) if cohort.of(structure, model)]
+def _models(cohort: Cohort, structure: str) -> list[tuple[Look, str]]:
+    """Models of a structure, with their look in all figures."""
+    return [(look, model) for model, look in looks_of(cohort.models).items() if cohort.of(structure, model)]
 
 
 def _curves(cohort: Cohort, structure: str):
@@ -132,49 +122,47 @@ def _curves(cohort: Cohort, structure: str):
         return None
     figure = _figure(9.2, 4.3)
     roc, pr = figure.subplots(1, 2)
-    lowest = 1.0
-    for number, model in _models(cohort, structure):
-        if model not in found:
-            continue
-        mean = mean_curve(found[model])
+    shown = [(look, model, mean_curve(found[model])) for look, model in _models(cohort, structure) if model in found]
+    for look, model, mean in shown:
         auc, ap = summarise(mean.roc_auc), summarise(mean.average_precision)
-        style, several = _style(number), len(found[model]) > 1
-        roc.plot(FALSE_POSITIVE_RATES, mean.recall, label=f"{model} (AUC {_with_sd(auc, 4)})", **style)
-        pr.plot(RECALLS, mean.precision, label=f"{model} (AP {_with_sd(ap, 3)})", **style)
-        if several:
+        roc.plot(FALSE_POSITIVE_RATES, mean.recall, label=f"{model} (AUC {_with_sd(auc, 4)})", **look.line)
+        pr.plot(RECALLS, mean.precision, label=f"{model} (AP {_with_sd(ap, 3)})", **look.line)
+        if len(found[model]) > 1:
             for axes, x, y, sd in (
                 (roc, FALSE_POSITIVE_RATES, mean.recall, mean.recall_sd),
                 (pr, RECALLS, mean.precision, mean.precision_sd),
             ):
-                axes.fill_between(
-                    x, np.clip(y - sd, 0, 1), np.clip(y + sd, 0, 1), color=style["color"], alpha=0.15, lw=0
-                )
-        lowest = min(lowest, auc.mean)
+                axes.fill_between(x, np.clip(y - sd, 0, 1), np.clip(y + sd, 0, 1), color=look.color, alpha=0.15, lw=0)
     roc.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8)
     roc.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)", title="ROC")
     pr.set(xlabel="recall", ylabel="precision", title="Precision-recall")
     for axes, place in ((roc, "lower right"), (pr, "lower left")):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
         axes.legend(loc=place, fontsize=7.5, framealpha=0.9)
-    if lowest > 0.97:
-        _corner(roc, cohort, structure, found)
+    enlarged = min(mean.roc_auc.mean() for *_, mean in shown) > _GOOD_AREA
+    if enlarged:
+        # Bone is a small part of a scan, and curves differ only in a corner.
+        roc_curves = [(look, FALSE_POSITIVE_RATES, mean.recall) for look, _, mean in shown]
+        pr_curves = [(look, RECALLS, mean.precision) for look, _, mean in shown]
+        _enlarge(roc, [0.4, 0.42, 0.5, 0.4], roc_curves, {"xlim": (0, 0.02), "ylim": (0.8, 1.005)})
+        _enlarge(pr, [0.2, 0.38, 0.5, 0.44], pr_curves, {"xlim": (0.8, 1.005), "ylim": (0.8, 1.005)})
     most = max(len(curves) for curves in found.values())
     caption = (
         f"Mean ROC and precision-recall curves over {most} {cohort.curve_unit}, with one standard deviation shaded; "
         "AUC and AP in the legend as mean ± standard deviation."
+        + (" The small axes enlarge the corners that are framed." if enlarged else "")
     )
     return "ROC and precision-recall curves", caption, figure
 
 
-def _corner(roc, cohort, structure, found) -> None:
-    """The upper left of the ROC curve, enlarged: bone is a small part of a scan, and curves differ only there."""
-    corner = roc.inset_axes([0.4, 0.42, 0.5, 0.4])
-    for number, model in _models(cohort, structure):
-        if model in found:
-            corner.plot(FALSE_POSITIVE_RATES, mean_curve(found[model]).recall, **_style(number))
-    corner.set(xlim=(0, 0.02), ylim=(0.8, 1.005))
+def _enlarge(axes, place, curves, limits) -> None:
+    """A corner of the axes once more, larger."""
+    corner = axes.inset_axes(place)
+    for look, x, y in curves:
+        corner.plot(x, y, **look.line)
+    corner.set(**limits)
     corner.tick_params(labelsize=6.5)
-    made = roc.indicate_inset_zoom(corner, edgecolor="#888888")
+    made = axes.indicate_inset_zoom(corner, edgecolor="#888888")
     # matplotlib before 3.10 gives a pair.
     for line in made.connectors if hasattr(made, "connectors") else made[1]:
         line.set_visible(False)
@@ -189,40 +177,45 @@ def _boxes(cohort: Cohort, structure: str):
     models = _models(cohort, structure)
     figure = _figure(9.2, 2.6 + 0.12 * max(len(m) for _, m in models) * (len(models) > 3))
     keys = ("dice", "precision", "recall", "asd_mm")
+    beyond = False
     for axes, key in zip(figure.subplots(1, len(keys)), keys):
-        for place, (number, model) in enumerate(models):
+        drawn = []
+        for place, (look, model) in enumerate(models):
             values = [case[key] for case in cohort.of(structure, model) if case[key] is not None]
             if not values:
                 continue
-            color = COLORS[number % 8]
+            color = {"color": look.color}
             axes.boxplot(
                 [values],
                 positions=[place],
                 widths=0.55,
                 showmeans=True,
                 showfliers=False,
-                medianprops={"color": color, "linewidth": 1.8},
-                boxprops={"color": color},
-                whiskerprops={"color": color},
-                capprops={"color": color},
+                medianprops={**color, "linewidth": 1.8},
+                boxprops=color,
+                whiskerprops=color,
+                capprops=color,
                 meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 4},
             )
             # Spread evenly by rank, so that the picture is the same every time.
             spread = (np.argsort(np.argsort(values)) * 0.618 % 1 - 0.5) * 0.36
-            axes.plot(place + spread, values, linestyle="none", markersize=3, alpha=0.55, **_mark(number))
+            axes.plot(place + spread, values, linestyle="none", markersize=3, alpha=0.55, **look.mark)
+            drawn.append((look, place + spread, values))
         axes.set(title=metric_title(key), xticks=range(len(models)), xlim=(-0.6, len(models) - 0.4))
         labels = axes.set_xticklabels([model for _, model in models])
         if len(models) > 3 or max(len(m) for _, m in models) > 12:
             for label in labels:
-                label.set(rotation=35, ha="right")
+                label.set(rotation=35, ha="right", rotation_mode="anchor")
         axes.grid(axis="x", visible=False)
         if key == "asd_mm":
             _from_zero(axes)
+        if drawn:
+            beyond |= shorten_axis(axes, drawn)
     caption = (
         "Boxes from the lower to the upper quartile with the median; whiskers to the farthest case within 1.5 times "
-        "the interquartile range; diamonds are means, dots single cases."
+        "the interquartile range; diamonds are means, small marks single cases."
     )
-    return "Box plots", caption, figure
+    return "Box plots", caption + (f" {BEYOND}" if beyond else ""), figure
 
 
 def _dice_per_case(cohort: Cohort, structure: str):
@@ -234,24 +227,24 @@ def _dice_per_case(cohort: Cohort, structure: str):
     at = {subject: n + 1 for n, subject in enumerate(subjects)}
     figure = _figure(9.2, 3.2)
     axes = figure.subplots()
-    for number, model in models:
+    drawn = []
+    for look, model in models:
         cases = cohort.of(structure, model)
-        mean = summarise([case["dice"] for case in cases]).mean
-        axes.plot(
-            [at[case["subject"]] for case in cases],
-            [case["dice"] for case in cases],
-            linestyle="none",
-            markersize=5,
-            label=f"{model} (mean {mean:.3f})",
-            **_mark(number),
-        )
-        axes.axhline(mean, linewidth=1.2, **_style(number))
+        places, values = [at[case["subject"]] for case in cases], [case["dice"] for case in cases]
+        mean = summarise(values).mean
+        size = 7 if look.hollow else 5
+        axes.plot(places, values, linestyle="none", markersize=size, label=f"{model} (mean {mean:.3f})", **look.mark)
+        axes.axhline(mean, **look.line)
+        drawn.append((look, places, values))
     axes.set(xlabel=f"case, in the order of the DSC of {models[0][1]}", ylabel="DSC", xlim=(0.3, len(subjects) + 0.7))
     if len(subjects) <= 40:
         axes.set_xticks(range(1, len(subjects) + 1), subjects, rotation=60, ha="right", fontsize=7)
     axes.grid(axis="x", visible=False)
+    caption = "Each mark is a case; lines are the means over all cases."
+    if shorten_axis(axes, drawn):
+        caption += f" {BEYOND}"
     _legend(figure, axes)
-    return "DSC of every case", "Each mark is a case; lines are the means over all cases.", figure
+    return "DSC of every case", caption, figure
 
 
 def _from_zero(axes) -> None:
@@ -279,11 +272,11 @@ def _region_panels(cohort: Cohort, structure: str):
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for unused in axes[len(regions) :]:
         unused.set_visible(False)
-    numbers = {model: number for number, model in _models(cohort, structure)}
+    looks = looks_of(cohort.models)
     panels = []
     for panel, region in zip(axes, regions):
         panel.set_title(_wrapped(region_title(structure, region)), fontsize=9)
-        entries = [(numbers[model], model, found) for (name, model), found in groups.items() if name == region]
+        entries = [(looks[model], model, found) for (name, model), found in groups.items() if name == region]
         panels.append((panel, entries))
     return figure, panels, columns
 
@@ -294,16 +287,21 @@ def _volume_errors(cohort: Cohort, structure: str):
     if made is None:
         return None
     figure, panels, columns = made
+    beyond = False
     for place, (axes, entries) in enumerate(panels):
-        for number, model, found in entries:
-            x, y = found.reference_mm3 / 1000, found.relative_percent
-            axes.plot(x, y, linestyle="none", markersize=4.5, label=model, **_mark(number))
+        drawn = []
+        for look, model, found in entries:
+            x, y, size = found.reference_mm3 / 1000, found.relative_percent, 6 if look.hollow else 4.5
+            axes.plot(x, y, linestyle="none", markersize=size, label=model, **look.mark)
+            defined = np.isfinite(y)
+            drawn.append((look, x[defined], y[defined]))
         axes.set_xlabel("reference volume (cm³)")
         if place % columns == 0:
             axes.set_ylabel("relative error (%)")
         _from_zero(axes)
+        beyond |= shorten_axis(axes, drawn)
     _legend(figure, panels[0][0])
-    return "Relative error of volumes", "One mark a subject.", figure
+    return "Relative error of volumes", "Each mark is a subject." + (f" {BEYOND}" if beyond else ""), figure
 
 
 def _bland_altman(cohort: Cohort, structure: str):
@@ -314,18 +312,23 @@ def _bland_altman(cohort: Cohort, structure: str):
     figure, panels, columns = made
     for place, (axes, entries) in enumerate(panels):
         axes.axhline(0, color="#999999", linewidth=0.7)
-        for number, model, found in entries:
+        for look, model, found in entries:
             mean, difference = (found.result_mm3 + found.reference_mm3) / 2000, found.differences_mm3 / 1000
-            axes.plot(mean, difference, linestyle="none", markersize=4.5, label=model, **_mark(number))
-            axes.axhline(found.bias_mm3 / 1000, color=COLORS[number % 8], linewidth=1.2)
+            size = 6 if look.hollow else 4.5
+            axes.plot(mean, difference, linestyle="none", markersize=size, label=model, **look.mark)
+            if look.hollow:
+                continue  # most of its lines would lie on those of the model itself
+            axes.axhline(found.bias_mm3 / 1000, color=look.color, linewidth=1.2)
             for limit in found.limits_of_agreement_mm3:
                 if math.isfinite(limit):
-                    axes.axhline(limit / 1000, color=COLORS[number % 8], linewidth=0.9, linestyle="--")
+                    axes.axhline(limit / 1000, color=look.color, linewidth=0.9, linestyle="--")
         axes.set_xlabel("mean of result and reference (cm³)")
         if place % columns == 0:
             axes.set_ylabel("result − reference (cm³)")
     _legend(figure, panels[0][0])
-    caption = "One mark a subject; solid lines are the bias, dashed lines the 95 % limits of agreement."
+    caption = "Each mark is a subject; solid lines are the bias, dashed lines the 95 % limits of agreement."
+    if any(look.hollow for _, entries in panels for look, *_ in entries):
+        caption += " After post-processing (hollow marks) they are in the table."
     return "Agreement of volumes (Bland-Altman)", caption, figure
 
 

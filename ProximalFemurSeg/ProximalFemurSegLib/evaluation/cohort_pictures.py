@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from ..orientation import reorient
 from ..postprocessing import postprocess
 from .cases import align, as_mask
-from .cohort import Cohort, CohortOptions
+from .cohort import POSTPROCESSED, Cohort, CohortOptions
 from .worst_slice import WorstSlice, worst_slice
 
 _ANY_AXES = "SPL"
@@ -30,7 +31,17 @@ def worst_pictures(cohort: Cohort, options: CohortOptions, count: int) -> list[t
     BadInputError
         An image that does not lie on its reference's grid.
     """
-    return [(case, _picture(case, options)) for case in cohort.worst_first()[:count]]
+    return [(case, _picture(case, options)) for case in islice(_distinct(cohort.worst_first()), count)]
+
+
+def _distinct(cases):
+    """Cases with and without post-processing look alike: the worse of the two stands for both."""
+    seen = set()
+    for case in cases:
+        key = case["subject"], case["model"].removesuffix(POSTPROCESSED), case["structure"]
+        if key not in seen:
+            seen.add(key)
+            yield case
 
 
 def _picture(case: dict, options: CohortOptions) -> WorstSlice:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from .. import __version__
 from .cohort import POSTPROCESSED, Cohort, CohortOptions
-from .cohort_tables import Table, metric_title
+from .cohort_tables import STAR_NOTE, Table, metric_title, named
+from .report_style import STYLE
 from .statistics import summarise
 
-_NUMERIC = re.compile(r"|ns|\*+|–|[+-]?\d.*")
+_NUMERIC = re.compile(r"|ns|\*+|–|[+−-]?\d.*")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
 _DEFINITIONS = (
     (
@@ -41,48 +42,6 @@ _DEFINITIONS = (
         "over all pairs of one table. Intervals of means are bias-corrected and accelerated bootstrap intervals.",
     ),
 )
-
-_STYLE = """
-:root { --ink: #1c2430; --faint: #5c6675; --line: #d9dee5; --ground: #ffffff; --band: #f4f6f9; --accent: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: var(--ground); line-height: 1.5;
-  font: 15px/1.5 "Segoe UI", "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 0 28px 60px; }
-header { background: #12304a; color: #fff; padding: 30px 0 26px; margin-bottom: 26px; }
-header div { max-width: 1080px; margin: 0 auto; padding: 0 28px; }
-h1 { margin: 0 0 4px; font-size: 27px; font-weight: 600; }
-header p { margin: 0; color: #c9d8e6; }
-h2 { margin: 44px 0 12px; font-size: 20px; font-weight: 600;
-  border-bottom: 2px solid var(--accent); padding-bottom: 4px; }
-h3 { margin: 26px 0 8px; font-size: 16px; font-weight: 600; }
-nav { margin: 0 0 8px; } nav a { margin-right: 18px; white-space: nowrap; }
-a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
-.tiles { display: flex; flex-wrap: wrap; gap: 14px; margin: 18px 0; }
-.tile { flex: 1 1 150px; background: var(--band); border-radius: 8px; padding: 12px 16px; }
-.tile b { display: block; font-size: 24px; font-weight: 600; } .tile span { color: var(--faint); font-size: 13px; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--line); }
-td.text, th.text { text-align: left; }
-th { color: var(--faint); font-weight: 600; border-bottom: 2px solid var(--line);
-  vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; } tbody tr:hover { background: var(--band); }
-td.best { font-weight: 700; } .note { color: var(--faint); font-size: 13px; margin: 6px 0 0; }
-figure { margin: 18px 0 26px; } figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-figcaption { color: var(--faint); font-size: 13px; }
-.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 20px; }
-.case { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; break-inside: avoid; }
-.view { position: relative; background: #111; } .view img { display: block; width: 100%; height: auto; }
-.view i { position: absolute; color: #fff; font: 600 12px sans-serif; text-shadow: 0 0 3px #000; }
-.case p { margin: 0; padding: 8px 12px; font-size: 13px; } .case p + p { padding-top: 0; color: var(--faint); }
-.key span { display: inline-block; width: 22px; height: 4px; vertical-align: middle; margin: 0 6px 0 14px; }
-dl { font-size: 13.5px; } dt { font-weight: 600; margin-top: 8px; } dd { margin: 0; color: var(--faint); }
-footer { margin-top: 50px; padding-top: 12px; border-top: 1px solid var(--line); color: var(--faint); font-size: 13px; }
-:target { outline: 3px solid #e69f00; }
-@media print { header { background: none; color: #000; padding: 0; } header p { color: #444; } nav { display: none; }
-  body { font-size: 11px; } table { font-size: 10px; } th, td { padding: 3px 5px; } h2, h3 { break-after: avoid; }
-  figure, tr { break-inside: avoid; } .scroll { overflow: visible; } .cases { grid-template-columns: repeat(3, 1fr); } }
-"""
 
 
 def case_anchor(case: dict) -> str:
@@ -130,14 +89,14 @@ def write_report(
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>",
         f"<header><div><h1>{_text(title)}</h1><p>{_text(_subtitle(cohort))}</p></div></header><main>",
         _navigation(groups, figures, pictures),
         _tiles(cohort),
     ]
     for name, tables in groups:
         parts.append(f'<h2 id="{_id(name)}">{_text(name)}</h2>')
-        parts += [_table(table, with_title=table.title != name) for table in tables]
+        parts.append(_tables(name, tables))
         if name == groups[0][0] and figures:
             parts.append('<h2 id="figures">Figures</h2>')
             parts += [_figure(*entry) for entry in figures.values()]
@@ -164,10 +123,13 @@ def _plural(count: int, word: str) -> str:
 
 def _subtitle(cohort: Cohort) -> str:
     subjects = len({case["subject"] for case in cohort.cases})
-    words = [_plural(subjects, "subject"), _plural(len(cohort.models), "model")]
+    plain = [model for model in cohort.models if not model.endswith(POSTPROCESSED)]
+    words = [_plural(subjects, "subject"), _plural(len(plain), "model")]
+    if len(plain) < len(cohort.models):
+        words[-1] += " with and without post-processing"
     if cohort.structures != [""]:
         words.append(_plural(len(cohort.structures), "structure"))
-    return ", ".join([*words, _plural(len(cohort.cases), "case")])
+    return ", ".join(words)
 
 
 def _navigation(groups, figures, pictures) -> str:
@@ -190,7 +152,7 @@ def _tiles(cohort: Cohort) -> str:
                 means[structure, model] = summarise([case["dice"] for case in cases]).mean
     structure, model = max(means, key=means.get)
     cases = cohort.of(structure, model)
-    cells = [(f"{means[structure, model]:.3f}", f"mean DSC of {model}" + (f", {structure}" if structure else ""))]
+    cells = [(f"{means[structure, model]:.3f}", "mean DSC")]
     for key, digits in (("asd_mm", 2), ("hd95_mm", 2)):
         found = summarise([case[key] for case in cases])
         if found.count:
@@ -199,11 +161,19 @@ def _tiles(cohort: Cohort) -> str:
     errors = summarise([case["relative_volume_error_percent"] for case in cases])
     if errors.count:
         cells.append((f"{errors.mean:.1f} %", "mean relative error of the volume"))
+    best = f"The best mean DSC has {model}{named(structure)}" if len(means) > 1 else f"{model}{named(structure)}"
     return (
-        '<div class="tiles">'
+        f'<p class="note">{_text(best)} ({_plural(len(cases), "case")}).</p><div class="tiles">'
         + "".join(f'<div class="tile"><b>{_text(value)}</b><span>{_text(name)}</span></div>' for value, name in cells)
         + "</div>"
     )
+
+
+def _tables(name: str, tables: list[Table]) -> str:
+    if all(table.narrow for table in tables):
+        beside = "".join(f"<div>{_table(table)}</div>" for table in tables)
+        return f'<p class="note">{_text(STAR_NOTE)}</p><div class="beside">{beside}</div>'
+    return "".join(_table(table, with_title=table.title != name) for table in tables)
 
 
 def _table(table: Table, with_title: bool = True) -> str:
@@ -292,6 +262,8 @@ def _worst(cohort: Cohort, pictures, folder: Path) -> str:
                 ("bottom", "left:49%;bottom:4px"),
             )
         )
+        bar = next(mm for mm in (50, 20, 10, 5) if mm <= shown.side_mm / 3)
+        letters += f'<b style="width:{100 * bar / shown.side_mm:.1f}%">{bar} mm</b>'
         plane = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}[shown.view]
         position = f"{plane[shown.position_mm < 0]} {abs(shown.position_mm):.0f} mm"
         cards.append(
@@ -316,45 +288,51 @@ def _jpeg(picture) -> bytes:
     return stream.getvalue()
 
 
+_CASE_NUMBERS = (
+    ("dice", "DSC", 3),
+    ("precision", "Precision", 3),
+    ("recall", "Recall", 3),
+    ("asd_mm", "ASD (mm)", 2),
+    ("msd_mm", "MSD (mm)", 2),
+    ("relative_volume_error_percent", "Volume error (%)", 2),
+)
+
+
 def _all_cases(cohort: Cohort, pictured, folder: Path) -> str:
-    with_structure = cohort.structures != [""]
-    heading = [
-        "Subject",
-        "Model",
-        *(["Structure"] if with_structure else []),
-        "DSC",
-        "Precision",
-        "Recall",
-        "ASD (mm)",
-        "MSD (mm)",
-        "Volume error (%)",
-        "Cut off at",
-        "Files",
-    ]
+    """One line a case; what post-processing makes of it stands behind it."""
+    after = {_case_key(case): case["dice"] for case in cohort.cases if case["steps"]}
+    texts = ["Subject", "Model", *(["Structure"] if cohort.structures != [""] else [])]
+    heading = [f'<th class="text">{text}</th>' for text in texts]
+    heading += [f"<th>{_unbroken(title)}</th>" for _, title, _ in _CASE_NUMBERS]
+    heading += ["<th>DSC, PP</th>"] if after else []
+    heading += ['<th class="text">Cut off at</th><th class="text screen">Files</th>']
     rows = []
     for case in cohort.worst_first():
+        if case["steps"]:
+            continue
+        twin = {**case, "model": case["model"] + POSTPROCESSED}
+        anchor = next((name for name in map(case_anchor, (case, twin)) if name in pictured), None)
         subject = _text(case["subject"])
-        if case_anchor(case) in pictured:
-            subject = f'<a href="#{case_anchor(case)}">{subject}</a>'
-        numbers = [
-            (case["dice"], 3),
-            (case["precision"], 3),
-            (case["recall"], 3),
-            (case["asd_mm"], 2),
-            (case["msd_mm"], 2),
-            (case["relative_volume_error_percent"], 2),
-        ]
-        cells = [subject, _text(case["model"]), *([_text(case["structure"])] if with_structure else [])]
-        cells += ["–" if value is None else f"{value:.{digits}f}" for value, digits in numbers]
-        cells += [_text(", ".join(case["result_touches"]) or "–")]
-        cells += [_files(case, folder) if not case["model"].endswith(POSTPROCESSED) else ""]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{_text(cell)}</th>" for cell in heading)
+        words = [f'<a href="#{anchor}">{subject}</a>' if anchor else subject, _text(case["model"])]
+        words += [_text(case["structure"])] if len(texts) > 2 else []
+        numbers = [(case[key], digits) for key, _, digits in _CASE_NUMBERS]
+        numbers += [(after.get(_case_key(case)), 3)] if after else []
+        cells = [f'<td class="text">{word}</td>' for word in words]
+        cells += ["<td>–</td>" if value is None else f"<td>{value:.{digits}f}</td>" for value, digits in numbers]
+        cells.append(f'<td class="text">{_text(", ".join(case["result_touches"]) or "–")}</td>')
+        cells.append(f'<td class="text file screen">{_files(case, folder)}</td>')
+        rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         '<h2 id="all-cases">All cases, worst first</h2><div class="scroll"><table><thead><tr>'
-        f'{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div><p class="note">Every metric of every case is '
-        "in cases.csv beside this page. Cut off at: sides of the image that the result touches.</p>"
+        f'{"".join(heading)}</tr></thead><tbody>{"".join(rows)}</tbody></table></div><p class="note">Every metric of '
+        "every case is in cases.csv beside this page. Cut off at: sides of the image that the result touches."
+        + (" PP: after post-processing." if after else "")
+        + "</p>"
     )
+
+
+def _case_key(case: dict) -> tuple[str, str, str]:
+    return case["subject"], case["model"].removesuffix(POSTPROCESSED), case["structure"]
 
 
 def _methods(options: CohortOptions) -> str:

@@ -53,6 +53,10 @@ METRICS = (
     Metric("hd95_mm", "HD95 (mm)", 2, -1),
     Metric("surface_dice", "Surface DSC", 3, 1),
 )
+STAR_NOTE = (
+    "Paired Wilcoxon signed-rank tests with Holm's correction over all pairs of a table: ns p ≥ 0.05, * p < 0.05, "
+    "** p < 0.01, *** p < 0.001. Differences, their intervals and p-values are in tests.csv."
+)
 TESTED = ("average_precision", "dice", "asd_mm")
 _BY_KEY = {metric.key: metric for metric in METRICS}
 
@@ -71,6 +75,8 @@ class Table:
         The first cell names the row.
     best : set of tuple of int
         (row, column) of what to stress.
+    narrow : bool
+        May stand beside others.
     """
 
     title: str
@@ -78,6 +84,7 @@ class Table:
     heading: list[str]
     rows: list[list[str]]
     best: set[tuple[int, int]] = field(default_factory=set)
+    narrow: bool = False
 
 
 def metric_title(key: str) -> str:
@@ -104,6 +111,10 @@ def median_iqr(summary: Summary, digits: int) -> str:
     return f"{summary.median:.{digits}f} ({summary.iqr:.{digits}f})" if summary.count else "–"
 
 
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def _shown(cohort: Cohort) -> list[Metric]:
     return [metric for metric in METRICS if any(case.get(metric.key) is not None for case in cohort.cases)]
 
@@ -127,7 +138,7 @@ def segmentation_tables(cohort: Cohort) -> list[Table]:
             texts = [f"{t} [{s.undefined} undefined]" if s.undefined and s.count else t for t, s in zip(texts, found)]
             rows.append([model, str(len(cases)), *texts])
             summaries.append(found)
-        arrows = [f"{metric.title} {'↑' if metric.better > 0 else '↓'}" for metric in metrics]
+        arrows = [f"{metric.title}\u00a0{'↑' if metric.better > 0 else '↓'}" for metric in metrics]
         note = "Mean ± standard deviation over subjects" + (
             "; AP as median (interquartile range)." if any(metric.median for metric in metrics) else "."
         )
@@ -194,12 +205,10 @@ def star_tables(tests) -> list[Table]:
         models = list(dict.fromkeys(name for test in pairs for name in (test.first, test.second)))
         cells = {(test.first, test.second): test.stars or "–" for test in pairs}
         rows = [[first, *(cells.get((first, second), "") for second in models[1:])] for first in models[:-1]]
-        note = (
-            "Paired Wilcoxon signed-rank tests with Holm's correction over all pairs: ns p ≥ 0.05, * p < 0.05, "
-            f"** p < 0.01, *** p < 0.001. At least {min(test.count for test in pairs)} subjects a pair."
-        )
+        fewest, most = (end(test.count for test in pairs) for end in (min, max))
+        note = f"{fewest} subjects a pair." if fewest == most else f"{fewest} to {most} subjects a pair."
         title = f"Differences in {metric_title(key)}{named(structure)}"
-        tables.append(Table(title, note, ["", *models[1:]], rows))
+        tables.append(Table(title, note, ["", *models[1:]], rows, narrow=True))
     return tables
 
 
@@ -210,8 +219,8 @@ def baseline_tables(tests) -> list[Table]:
         digits = _BY_KEY[key].digits + 1
         rows = []
         for test in pairs:
-            interval = "–" if math.isnan(test.interval[0]) else " to ".join(f"{v:+.{digits}f}" for v in test.interval)
-            mean = "–" if math.isnan(test.mean_difference) else f"{test.mean_difference:+.{digits}f}"
+            interval = "–" if math.isnan(test.interval[0]) else " to ".join(_signed(v, digits) for v in test.interval)
+            mean = "–" if math.isnan(test.mean_difference) else _signed(test.mean_difference, digits)
             p = "–" if math.isnan(test.corrected) else f"{test.corrected:.2g} {test.stars}"
             rows.append([test.second, str(test.count), mean, interval, p])
         if rows:
@@ -243,26 +252,31 @@ def region_title(structure: str, region: str) -> str:
 def volume_table(cohort: Cohort) -> Table:
     """Volumes and their errors (QCT-2021, Table 2)."""
     rows = []
-    for (structure, region, model), found in volume_groups(cohort).items():
+    groups = volume_groups(cohort)
+    regions = list(dict.fromkeys((structure, region) for structure, region, _ in groups))
+    # Whole structures first, then their regions; in each all models, one below the other.
+    regions.sort(key=lambda names: names[1] != WHOLE)
+    for (structure, region, model), found in sorted(groups.items(), key=lambda entry: regions.index(entry[0][:2])):
         relative = found.relative_percent[np.isfinite(found.relative_percent)]
         errors = "–" if not len(relative) else f"{relative.mean():.2f} ({relative.min():.2f}, {relative.max():.2f})"
         low, high = (limit / 1000 for limit in found.limits_of_agreement_mm3)
         rows.append(
             [
-                model,
                 region_title(structure, region),
+                model,
                 str(len(found.result_mm3)),
                 mean_sd(summarise(found.reference_mm3 / 1000), 2),
                 f"{found.mae_mm3 / 1000:.3f}",
                 f"{found.rmse_mm3 / 1000:.3f}",
                 errors,
-                f"{found.bias_mm3 / 1000:+.3f}" + ("" if math.isnan(low) else f" ({low:+.3f}, {high:+.3f})"),
+                _signed(found.bias_mm3 / 1000, 3)
+                + ("" if math.isnan(low) else f" ({_signed(low, 3)}, {_signed(high, 3)})"),
                 "–" if math.isnan(found.correlation) else f"{found.correlation:.4f}",
             ]
         )
     heading = [
-        "Model",
         "Region",
+        "Model",
         "n",
         "Reference (cm³)",
         "MAE (cm³)",
@@ -326,10 +340,10 @@ def point_table(cohort: Cohort) -> Table | None:
     """Operating points chosen on validation cases; None without."""
     if not cohort.points:
         return None
-    titles = {"threshold": "precision = recall = 1", "roc": "ROC corner", "youden": "Youden"}
+    titles = {"threshold": "nearest to precision = recall = 1", "roc": "nearest ROC corner", "youden": "Youden's index"}
     rows = [
         [
-            model + (f" ({structure})" if structure else ""),
+            model + named(structure),
             titles[name],
             f"{point.threshold:.4f}",
             f"{point.precision:.3f}",
@@ -339,7 +353,7 @@ def point_table(cohort: Cohort) -> Table | None:
         for (structure, model), points in cohort.points.items()
         for name, point in points.items()
     ]
-    heading = ["Model", "Nearest to", "Threshold", "Precision", "Recall", "Specificity"]
+    heading = ["Model", "Operating point", "Threshold", "Precision", "Recall", "Specificity"]
     return Table(
         "Thresholds chosen on the validation cases", "On the voxels of all validation cases together.", heading, rows
     )

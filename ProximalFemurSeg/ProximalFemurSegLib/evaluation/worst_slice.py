@@ -39,6 +39,8 @@ class WorstSlice:
         On this slice.
     letters : dict
         Anatomical direction at each edge: left, right, top, bottom.
+    side_mm : float
+        Of the picture.
     """
 
     picture: np.ndarray
@@ -46,6 +48,7 @@ class WorstSlice:
     position_mm: float
     wrong_voxels: int
     letters: dict[str, str]
+    side_mm: float
 
 
 def slice_axis(spacing) -> int:
@@ -82,7 +85,7 @@ def worst_slice(result: Volume, reference: Volume, image: Volume | None = None, 
     picture = _draw(found[index], wanted[index], gray, shown, extent, turned, pixels)
     middle = turned.ijk_to_ras([(turned.shape[2] - 1) / 2, (turned.shape[1] - 1) / 2, index])
     letters = Section(view, middle, 1.0).letters
-    return WorstSlice(picture, view, float(middle[int(np.abs(normal).argmax())]), int(wrong[index]), letters)
+    return WorstSlice(picture, view, float(middle[int(np.abs(normal).argmax())]), int(wrong[index]), letters, extent)
 
 
 def _around(bone, grid):
