@@ -2,7 +2,8 @@
 
 Weights lie as ``<stem>.safetensors`` with a card, ``<stem>.json``, in ``Resources/Models`` beside the package (inside
 the package once it is installed as a wheel). Folders named in the environment variable PROXIMAL_FEMUR_SEG_MODELS are
-looked through first.
+looked through first, the user's own folder last. Networks that were fine-tuned are found in all of them and offered
+beside those they started from (see `fine_tuned`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import BadInputError
+from .fine_tuned import SEPARATOR, find_fine_tuned, user_model_folder
 
 ENVIRONMENT_VARIABLE = "PROXIMAL_FEMUR_SEG_MODELS"
 CARD_FORMAT = 1
@@ -94,6 +96,8 @@ class Preset:
         In the order in which they run.
     internal : bool
         True for a helper network that is not offered to users.
+    origin : str or None
+        Of a fine-tuned network the preset that it started from.
     """
 
     name: str
@@ -103,6 +107,7 @@ class Preset:
     modality: str
     stages: tuple[Stage, ...]
     internal: bool = False
+    origin: str | None = None
 
 
 # Coronal slices: D runs forwards, rows downwards, columns to the patient's left; 0.469 mm are 256 pixels over the
@@ -247,8 +252,14 @@ _DEFAULTS = {"mr": "unet3d-dilated-f16", "ct": "vnet"}
 
 
 def all_presets(internal: bool = False) -> tuple[Preset, ...]:
-    """Every preset, on request with the internal ones."""
-    return tuple(p for p in _PRESETS if internal or not p.internal)
+    """Every preset, on request with the internal ones, each followed by the networks fine-tuned from it."""
+    own = find_fine_tuned(_PRESETS, model_folders())
+    return tuple(
+        p
+        for preset in _PRESETS
+        if internal or not preset.internal
+        for p in (preset, *(o for o in own if o.origin == preset.name))
+    )
 
 
 def find_preset(name: str) -> Preset:
@@ -259,7 +270,8 @@ def find_preset(name: str) -> Preset:
     BadInputError
         If there is none; the sentence lists the names.
     """
-    for preset in _PRESETS:
+    # Only what was fine-tuned has to be looked for on disk.
+    for preset in all_presets(internal=True) if SEPARATOR in name else _PRESETS:
         if preset.name == name:
             return preset
     names = ", ".join(p.name for p in all_presets())
@@ -283,7 +295,7 @@ def model_folders() -> list[Path]:
     """Where weights are looked for, first match wins."""
     package = Path(__file__).resolve().parent
     named = [Path(p) for p in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep) if p]
-    return [*named, package.parent / "Resources" / "Models", package / "Models"]
+    return [*named, package.parent / "Resources" / "Models", package / "Models", user_model_folder()]
 
 
 def _find(stage: Stage) -> Path | None:

@@ -9,7 +9,7 @@ from ProximalFemurSegLib.errors import BadInputError, CancelledError
 from ProximalFemurSegLib.models import find_preset
 from ProximalFemurSegLib.orientation import reorient
 from ProximalFemurSegLib.training.augmentation import Augmentation
-from ProximalFemurSegLib.training.pair_cases import OUTER, TARGET, prepare_pair, prepare_pairs
+from ProximalFemurSegLib.training.pair_cases import OUTER, TARGET, prepare_pair, prepare_pairs, prepare_views
 from ProximalFemurSegLib.training.pair_data import PairSamples, split_subjects
 from ProximalFemurSegLib.training.pair_table import Pair, find_pairs
 from ProximalFemurSegLib.volume import Grid, Volume
@@ -123,8 +123,13 @@ def test_mask_may_lie_on_a_grid_of_its_own(tmp_path):
     assert np.array_equal(*boxes)
 
 
-def test_mr_is_taken_whole_and_faces_forwards(tmp_path):
-    image, labels = pelvis(("left",))
+def one_hip(volume):
+    """The part of a pelvis that a scan of the left hip shows, 180 mm wide."""
+    return Volume(volume.array[:, :, :60], volume.grid.crop((0, 0, 0), (62, 40, 60)))
+
+
+def test_mr_of_one_hip_is_taken_whole_and_faces_forwards(tmp_path):
+    image, labels = map(one_hip, pelvis(("left",)))
     pair = save(tmp_path, image, labels)
     ((name, prepared, found),) = prepare_pair(pair, coarse(BONE), "mr")
     assert name == "someone"
@@ -134,6 +139,36 @@ def test_mr_is_taken_whole_and_faces_forwards(tmp_path):
     assert dice(found & TARGET > 0, expected == 1) > 0.99
     assert prepared.min() >= -1.5
     assert prepared.max() <= 2.0
+
+
+def test_mr_of_two_hips_is_seen_femur_by_femur_as_at_inference(tmp_path):
+    image, labels = pelvis()
+    stage = coarse(BONE)
+    views = prepare_views(save(tmp_path, image, labels), stage, "mr")
+    assert [view.name for view in views] == ["someone-left", "someone-right"]
+    for view, middle in zip(views, (-80.0, 80.0)):
+        bone = np.isin(labels.array, (1,) if middle < 0 else (11,))
+        assert ((view.labels & TARGET) > 0).sum() * 27.0 == pytest.approx(bone.sum() * 27.0, rel=0.03)
+        # The window of the network around the femur, but no more slices than there are.
+        size = np.ptp(view.grid.corners(), axis=0)
+        assert size[1] == pytest.approx(min(40 * 3.0, 48 * 3.0), abs=3.0)
+        assert view.grid.center[0] == pytest.approx(middle - 30 * np.sign(middle) / 2, abs=10.0)
+    left, right = (view.image for view in views)
+    # No side is mirrored: this network is shown both.
+    assert np.abs(left[:, :, ::-1].astype(float) - right).mean() < np.abs(left.astype(float) - right).mean() / 4
+
+
+def test_both_hips_of_a_subject_are_kept_apart(tmp_path):
+    pairs = []
+    for side, value in (("left", 100), ("right", 200)):
+        image, labels = map(one_hip, pelvis(("left",)))
+        (tmp_path / side).mkdir()
+        image = image.with_array(image.array + value * (labels.array == 1).astype(np.int16))
+        pairs.append(save(tmp_path / side, image, labels, side=side))
+    subjects = prepare_pairs(pairs, coarse(BONE), "mr", tmp_path / "kept")
+    assert subjects == {"someone-left": "someone", "someone-right": "someone"}
+    first, second = (np.load(tmp_path / "kept" / f"{name}.image.npy") for name in subjects)
+    assert not np.array_equal(first, second)
 
 
 def test_a_mask_of_one_label_is_the_bone_for_mr_but_not_enough_for_the_endosteal_network(tmp_path):

@@ -12,7 +12,7 @@ _STRUCTURES = {"bone": "trabecular bone", "periosteal": "whole bone", "endosteal
 @click.command(short_help="List the networks, their papers, sizes and weights.")
 @json_option
 def networks(as_json):
-    """List every network that can be chosen with --network.
+    """List every network that can be chosen with --network, your own fine-tuned ones too.
 
     For each one: its name, the paper that describes it, 2D or 3D, modality, the structures it segments, its number of
     parameters, whether trained weights are here, the operating point (the probability above which a voxel is bone)
@@ -31,7 +31,7 @@ def networks(as_json):
             entry["modality"].upper(),
             entry["dimension"],
             f"{entry['parameters'] / 1e6:.2f} M",
-            "here" if entry["weights_here"] else "none",
+            f"your own, from {entry['origin']}" if entry["origin"] else "here" if entry["weights_here"] else "none",
             ", ".join("-" if s["threshold"] is None else f"{s['threshold']:.3f}" for s in entry["stages"]),
             entry["paper"],
             ", ".join(s["structure"] for s in entry["stages"]),
@@ -63,6 +63,7 @@ def describe(preset) -> dict:
         "dimension": preset.dimension,
         "modality": preset.modality,
         "parameters": sum(stage["parameters"] for stage in stages),
+        "origin": preset.origin,
         "weights_here": has_weights(preset),
         "stages": stages,
     }

@@ -216,6 +216,11 @@ class ScoreHistogram:
         self._bone += bone
         self._background += np.bincount(index.ravel(), minlength=self.bins) - bone
 
+    def include(self, other: ScoreHistogram) -> None:
+        """Count all that another histogram of as many bins has counted."""
+        self._bone += other._bone
+        self._background += other._background
+
     def curve(self) -> ScoreCurve:
         """The curve of all voxels counted so far."""
         used = np.flatnonzero(self._bone)[::-1]

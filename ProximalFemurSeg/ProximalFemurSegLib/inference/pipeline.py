@@ -13,17 +13,13 @@ from ..resampling import coverage, footprint, resample
 from ..volume import Grid, Volume
 from .box_growth import faces_reached, grown_box
 from .frames import CanonicalImage, canonical_image, extent, network_directions, network_grid
+from .hip_view import MARGIN_ACROSS_MM, MARGIN_ALONG_MM, PROXIMAL_MM, femur_box, shows_one_hip
 from .locate import find_femora, locate_femora
 from .modality import detect_modality
 from .normalisation import normalisation_for, normalise
 from .result import FemurRegion, Probabilities, empty_array
 from .sides import Femur, check_side, choose_sides, head_direction, name_side
 
-# A field of view up to this size shows one hip (the papers' MR: 120 mm); two hips need more than 300 mm.
-ONE_HIP_MM = 200.0
-# What the networks know of a femur, from the top of the head or trochanter downwards; 244 mm were scanned in QCT-2021.
-PROXIMAL_MM = 200.0
-_MARGIN_ALONG_MM, _MARGIN_ACROSS_MM = 20.0, 12.0
 _MOST_GROWTHS = 3
 _LEAST_BONE_MM3 = 2000.0
 DEFAULT_THRESHOLD = 0.5
@@ -218,7 +214,7 @@ class _Run:
         frame = self.preset.stages[0].preprocessing
         directions = network_directions(self.image.grid, frame.orientation)
         low, high = extent(self.image.grid.corners(), directions)
-        one_hip = self._is_one_hip()
+        one_hip = shows_one_hip(self.image.grid)
         if one_hip and frame.canonical_side is None and side != "both":
             if slices == "central":
                 middle, half = (low[0] + high[0]) / 2, frame.window[0] * frame.spacing_mm[0] / 2
@@ -236,11 +232,6 @@ class _Run:
             return [_Hip(side, directions, low, high, np.array([low, high]) @ directions)]
         femora = self._choose(found, side)
         return _side_by_side([self._around(femur, directions, frame, low, high) for femur in femora])
-
-    def _is_one_hip(self) -> bool:
-        coronal = network_directions(self.image.grid, "AIL")
-        low, high = extent(self.image.grid.corners(), coronal)
-        return bool(((high - low)[1:] <= ONE_HIP_MM).all())
 
     def _locate(self) -> list[Femur]:
         with self._timed("finding the femora"):
@@ -261,21 +252,9 @@ class _Run:
 
     def _around(self, femur: Femur, directions, frame, low, high) -> _Hip:
         """The box around a femur, within the scan along the slices; across them it may reach beyond the scan."""
-        # A few voxels that the locator has wrong are not to move the box.
-        least, most = np.percentile(femur.points @ directions.T, (1, 99), axis=0)
-        axis = int(np.abs(directions[:, 2]).argmax())
-        if most[axis] - least[axis] > PROXIMAL_MM:
+        least, most, cut = femur_box(femur.points, directions, frame, low, high)
+        if cut:
             self.messages.append(f"Of the {femur.side} femur only the upper {PROXIMAL_MM:.0f} mm were segmented.")
-            if directions[axis, 2] > 0:
-                least[axis] = most[axis] - PROXIMAL_MM
-            else:
-                most[axis] = least[axis] + PROXIMAL_MM
-        margin = np.full(3, _MARGIN_ACROSS_MM)
-        margin[axis] = _MARGIN_ALONG_MM
-        half = np.maximum((most - least) / 2 + margin, np.asarray(frame.window) * frame.spacing_mm / 2)
-        middle = (least + most) / 2
-        least, most = middle - half, middle + half
-        least[0], most[0] = max(least[0], low[0]), min(most[0], high[0])
         return _Hip(femur.side, directions, least, most, femur.points, disputed=femur.disputed)
 
     # One hip through the stages.
@@ -338,7 +317,7 @@ class _Run:
             return [(everywhere, found)]
         results = []
         for femur in self._choose(femora, side):
-            part = found.around(femur.points, _MARGIN_ACROSS_MM)
+            part = found.around(femur.points, MARGIN_ACROSS_MM)
             bone = self._outer_mask(stage, part.maps[stage.role], part.inside)
             hip = replace(everywhere, side=femur.side, points=femur.points)
             results.append((hip, replace(part, bone=bone)))
@@ -399,7 +378,7 @@ class _Run:
             *extent(self.image.grid.corners(), hip.directions),
             vertical,
             hip.directions[vertical, 2] > 0,
-            PROXIMAL_MM + 2 * _MARGIN_ALONG_MM,
+            PROXIMAL_MM + 2 * MARGIN_ALONG_MM,
         )
         return None if box is None else replace(hip, low=box[0], high=box[1])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from scipy import ndimage
 
 from ..errors import BadInputError, CancelledError
 from ..inference.frames import extent, network_directions, network_grid
+from ..inference.hip_view import PROXIMAL_MM, femur_box, shows_one_hip
 from ..inference.normalisation import normalisation_for, normalise
-from ..inference.pipeline import PROXIMAL_MM
 from ..inference.sides import name_side
 from ..resampling import coverage, resample
 from ..volume import Grid
@@ -27,6 +28,28 @@ _LEAST_MM3 = 4000.0
 # Around the bone, so that crops have room to move and see what surrounds it.
 _MARGIN_MM = 50.0
 _TRABECULAR = (1, 11)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a network is shown of one image: all of it, or one femur.
+
+    Attributes
+    ----------
+    name : str
+        The pair's, with the side where it is known.
+    image : numpy.ndarray
+        float16 (D, H, W), normalised; right femora mirrored to left ones for a network that knows one side.
+    labels : numpy.ndarray
+        uint8 (D, H, W), bit 1 what the network shall find, bit 2 the whole bone.
+    grid : Grid
+        Of (D, H, W) before it was mirrored, RAS.
+    """
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+    grid: Grid
 
 
 def read_masks(pair: Pair, role: str) -> tuple[tuple[Grid, np.ndarray], tuple[Grid, np.ndarray]]:
@@ -96,8 +119,8 @@ def find_masked_femora(pair: Pair, grid: Grid, outer) -> list[tuple[str, np.ndar
     return [(side, found[0][0], (coarse, found[0][1]))]
 
 
-def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """The cases of one pair on the network's grid, normalised as at inference.
+def prepare_views(pair: Pair, stage, modality: str) -> list[View]:
+    """What a network is shown of one pair, on its own grid and normalised as at inference.
 
     Parameters
     ----------
@@ -110,10 +133,9 @@ def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray
 
     Returns
     -------
-    list of (name, image, labels)
-        One per femur for a network that knows one side (right femora mirrored to left ones, other bones' masks left
-        out), else one of the whole image. image is float16 (D, H, W); labels uint8, bit 1 what the network shall
-        find, bit 2 the whole bone.
+    list of View
+        One of the whole image for a network that does not know sides, if the image shows one hip; else one per femur
+        in the mask, in which other bones' masks are left out.
 
     Raises
     ------
@@ -128,11 +150,16 @@ def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray
     frame = stage.preprocessing
     directions = network_directions(volume.grid, frame.orientation)
     low, high = extent(volume.grid.corners(), directions)
-    if frame.canonical_side is None:
-        views = [(None, low, high, None)]
+    if frame.canonical_side is None and shows_one_hip(volume.grid):
+        views = [(pair.side, low, high, None)]
     else:
         views = []
         for side, points, zone in find_masked_femora(pair, outer_grid, outer):
+            if frame.canonical_side is None:
+                # The very box of inference, whose percentiles are those of the normalisation.
+                least, most, _ = femur_box(points, directions, frame, low, high)
+                views.append((side, least, most, zone))
+                continue
             least, most = extent(points, directions)
             axis = int(np.abs(directions[:, 2]).argmax())
             if directions[axis, 2] > 0:
@@ -160,11 +187,16 @@ def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray
         if not (labels & TARGET).any():
             raise BadInputError(f"The mask {pair.mask} does not lie within its image {pair.image}; check the pair.")
         image = image.astype(np.float16)
-        if side not in (None, frame.canonical_side):
+        if frame.canonical_side is not None and side != frame.canonical_side:
             image, labels = image[:, :, ::-1], labels[:, :, ::-1]
         name = f"{pair.name}-{side}" if side else pair.name
-        cases.append((name, np.ascontiguousarray(image), np.ascontiguousarray(labels)))
+        cases.append(View(name, np.ascontiguousarray(image), np.ascontiguousarray(labels), grid))
     return cases
+
+
+def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, image, labels) of every view of a pair; see `prepare_views`."""
+    return [(view.name, view.image, view.labels) for view in prepare_views(pair, stage, modality)]
 
 
 def _save(array: np.ndarray, path: Path) -> None:
@@ -174,6 +206,12 @@ def _save(array: np.ndarray, path: Path) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+    """Keep a case as NAME.image.npy and NAME.labels.npy, where `pair_data.PairSamples` finds it."""
+    _save(image, folder / f"{name}.image.npy")
+    _save(labels, folder / f"{name}.labels.npy")
 
 
 def _fingerprint(pair: Pair, stage, modality: str) -> str:
@@ -227,9 +265,8 @@ def prepare_pairs(pairs, stage, modality: str, folder, progress=None, cancelled=
             known = {}
         if known.get("state") != state:
             cases = prepare_pair(pair, stage, modality)
-            for name, image, labels in cases:
-                _save(image, folder / f"{name}.image.npy")
-                _save(labels, folder / f"{name}.labels.npy")
+            for case in cases:
+                save_case(folder, *case)
             known = {"state": state, "cases": [name for name, _, _ in cases]}
             note.write_text(json.dumps(known), encoding="utf-8")
         subjects.update(dict.fromkeys(known["cases"], pair.name))
