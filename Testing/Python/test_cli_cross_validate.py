@@ -12,6 +12,7 @@ import pytest
 
 import simple_hips as hips
 from command_line import assert_refused, files_in, invoke, start
+from dicom_files import write_volume_as_series
 from ProximalFemurSegLib.training.training_log import read_log
 from ProximalFemurSegLib.volume_io import read_labels, read_probability, read_volume, write_volume
 
@@ -32,7 +33,7 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
-    """Four coarse MRs of one analytic hip each, with their masks, and a recipe for a very small network."""
+    """Four coarse MRs of one analytic hip each, in four formats, with masks, and a recipe for a very small network."""
     folder = tmp_path_factory.mktemp("cases")
     for number in range(4):
         side = ("left", "right")[number % 2]
@@ -40,9 +41,14 @@ def cases(tmp_path_factory):
         grid = hips.centred((12, 20, 20), (5.0, 5.0, 6.0), CORONAL, hips.HEADS[side] + (sign, 0, -20 - number))
         place = folder / "pairs" / f"subject{number}"
         place.mkdir(parents=True)
-        write_volume(hips.hip_image(grid, (side,), "MR"), place / "image.nii.gz")
-        mask = hips.hip_image(grid, (side,)).with_array(hips.truth(grid, (side,)).astype(np.uint8))
-        write_volume(mask, place / "mask.nii.gz")
+        image = hips.hip_image(grid, (side,), "MR")
+        image = image.with_array(np.round(image.array))
+        if number == 2:
+            write_volume_as_series(image, place / "image")
+        else:
+            write_volume(image, place / ("image.nii.gz", "image.nrrd", "", "image.mha")[number])
+        mask = image.with_array(hips.truth(grid, (side,)).astype(np.uint8))
+        write_volume(mask, place / ("mask.nii.gz", "mask.nrrd")[number % 2])
     (folder / "recipe.json").write_text(json.dumps(RECIPE))
     return folder
 

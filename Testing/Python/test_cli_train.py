@@ -10,6 +10,7 @@ from PIL import Image
 
 import simple_hips as hips
 from command_line import assert_refused, files_in, invoke
+from dicom_files import write_volume_as_series
 from ProximalFemurSegLib.volume_io import write_volume
 
 CORONAL = np.array([[-1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -18,15 +19,28 @@ STEM = "unet3d-dilated-f16"
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Three subjects, each a coarse MR of one analytic hip with its mask."""
+    """Three subjects, each a coarse MR of one analytic hip with its mask: NIfTI, NRRD, and a DICOM series."""
     for number in range(3):
         grid = hips.centred((16, 30, 30), (4.0, 4.0, 5.0), CORONAL, hips.HEADS["left"] + (-20, 0, -20 - number))
         folder = tmp_path / "pairs" / f"subject{number}"
         folder.mkdir(parents=True)
-        write_volume(hips.hip_image(grid, ("left",), "MR"), folder / "image.nii.gz")
-        mask = hips.hip_image(grid, ("left",)).with_array(hips.truth(grid, ("left",)).astype(np.uint8))
-        write_volume(mask, folder / "mask.nii.gz")
+        image = hips.hip_image(grid, ("left",), "MR")
+        image = image.with_array(np.round(image.array))
+        if number == 2:
+            write_volume_as_series(image, folder / "image")
+        else:
+            write_volume(image, folder / ("image.nii.gz", "image.nrrd")[number])
+        mask = image.with_array(hips.truth(grid, ("left",)).astype(np.uint8))
+        write_volume(mask, folder / ("mask.nii.gz", "mask.nrrd")[number % 2])
     return tmp_path / "pairs"
+
+
+def as_table(pairs):
+    """The same pairs as a table beside them."""
+    images = ("image.nii.gz", "image.nrrd", "image")
+    rows = [f"subject{n}/{images[n]},subject{n}/{('mask.nii.gz', 'mask.nrrd')[n % 2]},subject{n}" for n in range(3)]
+    (pairs / "cases.csv").write_text("\n".join(["image,mask,subject", *rows]) + "\n")
+    return pairs / "cases.csv"
 
 
 def arguments(pairs, out, *more):
@@ -58,9 +72,13 @@ def test_training_on_pairs_gives_weights_card_and_curves(pairs, tmp_path, monkey
 
     # Another training goes on from these weights, and its card says so; another network cannot.
     start = out / f"{STEM}.safetensors"
-    again = invoke(*arguments(pairs, tmp_path / "again", "--start", start, "--json"))
+    # Here the pairs are named in a table, and prepared to the same.
+    again = invoke(*arguments(as_table(pairs), tmp_path / "again", "--start", start, "--json"))
     assert again.exit_code == 0, again.stderr
     second = json.loads((tmp_path / "again" / f"{STEM}.json").read_text())
+    for number in range(3):
+        name = f"bone/pairs/subject{number}.image.npy"
+        assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert second["data"]["started_from"] == {"weights": STEM, "sha256": card["sha256"]}
     fresh = json.loads((out / f"{STEM}.json").read_text())["curves"]["training"]["loss"][0]
     assert second["curves"]["training"]["loss"][0] != fresh
@@ -82,6 +100,28 @@ def test_simulated_pairs_are_labelled_so(pairs, tmp_path):
     assert result.exit_code == 0, result.stderr
     assert "trained on simulated images" in result.stdout
     assert json.loads((tmp_path / "out" / f"{STEM}.json").read_text())["trained_on"] == "simulated images"
+
+
+def test_a_papers_recipe_trains_the_papers_network(pairs, tmp_path, monkeypatch):
+    """The recipe's options stand in for the preset's, the card says so, and the weights load."""
+    recipe = {"architecture": "unet3d-dilated", "options": {"base_features": 2, "levels": 1, "rates": [1, 4]},
+              "loss": "weighted-ce", "optimizer": "adam", "epochs": 2, "batch_size": 2, "keep": "last", "seed": 7,
+              "patience": 1, "minimum_gain": 2.0, "validation_patch": [16, 24, 24]}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    out = tmp_path / "out"
+    result = invoke("train", "--network", STEM, "--data", pairs, "--output", out, "--recipe", tmp_path / "recipe.json",
+                    "--patch", 16, 16, 16, "--workers", 0, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    card = json.loads((out / f"{STEM}.json").read_text())
+    assert card["options"] == {**recipe["options"], "norm": "instance"}
+    assert (card["seed"], card["training"]["weights"], card["training"]["steps"]) == (7, "last", 2)
+    assert card["recipe"]["loss"] == "weighted-ce" and card["data"]["epoch_samples"] == 2
+    assert "loss" in card["curves"]["validation"] and card["curves"]["validation"]["epoch"] == [1.0, 2.0]
+    monkeypatch.setenv("PROXIMAL_FEMUR_SEG_MODELS", str(out))
+    listed = json.loads(invoke("networks", "--json").stdout)["networks"]
+    (stage,) = next(entry["stages"] for entry in listed if entry["name"] == STEM)
+    assert stage["options"] == card["options"] and stage["parameters"] == card["parameters"]
+    assert_refused(invoke(*arguments(pairs, tmp_path / "b", "--recipe", "scirep-2018-unet3d")), "scirep-2018-unet3d")
 
 
 def test_interrupted_training_says_how_to_go_on(pairs, tmp_path, monkeypatch):
