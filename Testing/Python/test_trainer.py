@@ -17,12 +17,13 @@ import torch
 import ProximalFemurSegLib
 from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
 from ProximalFemurSegLib.networks import build_network
-from ProximalFemurSegLib.training import optimisation, thread_choice, trainer
+from ProximalFemurSegLib.training import optimisation, thread_choice
 from ProximalFemurSegLib.training.feeding import Feeder
 from ProximalFemurSegLib.training.optimisation import learning_rate
+from ProximalFemurSegLib.training.overlap_counts import batch_dice
 from ProximalFemurSegLib.training.recipe import Recipe
 from ProximalFemurSegLib.training.recipe_files import read_recipe
-from ProximalFemurSegLib.training.trainer import batch_dice, train
+from ProximalFemurSegLib.training.trainer import train
 from ProximalFemurSegLib.training.training_log import read_log
 from ProximalFemurSegLib.training.validation import DiceValidation
 from toy_samples import Balls, Failing
@@ -119,7 +120,7 @@ def test_a_failing_sample_keeps_what_was_learnt_and_says_why(tmp_path):
 def test_time_budget_ends_the_schedule(tmp_path, monkeypatch):
     """By a clock that goes on by 0.1 s whenever it is looked at, so that a busy machine changes nothing."""
     ticks = itertools.count()
-    monkeypatch.setattr(trainer.time, "monotonic", lambda: next(ticks) * 0.1)
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks) * 0.1)
     recipe = toy_recipe().replace(steps=10**6, minutes=0.5, schedule="cosine", final_rate=0.1, validate_every=10**6,
                                   checkpoint_minutes=10**6)
     result = train(recipe, Balls((8, 8, 8)), tmp_path / "run", workers=0, log_every=1)

@@ -15,7 +15,7 @@ from .. import models
 from ..cpu_tuning import available_cpus
 from ..errors import BadInputError
 from ..networks import build_network, parameter_count
-from .trainer import BEST, CHECKPOINT
+from .checkpoint_files import BEST, CHECKPOINT
 from .training_log import read_log
 
 USE = "Research use only; not a medical device."

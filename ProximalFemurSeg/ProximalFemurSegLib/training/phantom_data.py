@@ -299,7 +299,7 @@ class MrSamples:
         beyond = None
         if scan.fold_over > 0:
             # The thigh or the other hip lies over one end of the rows.
-            rows = int(self.frame.shape[1] * rng.uniform(0.05, 0.25))
+            rows = max(1, int(self.frame.shape[1] * rng.uniform(0.05, 0.25)))
             total = water + fat
             beyond = torch.zeros_like(total)
             if rng.random() < 0.5:

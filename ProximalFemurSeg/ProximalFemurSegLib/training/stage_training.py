@@ -9,11 +9,12 @@ import torch
 from ..errors import BadInputError
 from ..evaluation.curves import ScoreHistogram
 from ..thresholds import find_operating_points
+from .checkpoint_files import BEST
 from .export import export_training
 from .losses import find_loss, loss_option_names
 from .processes import Processes
 from .stage_data import TrainingData
-from .trainer import BEST, TrainingResult, train
+from .trainer import TrainingResult, train
 from .validation import DiceValidation
 
 
