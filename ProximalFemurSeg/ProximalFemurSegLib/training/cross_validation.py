@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadInputError
-from .fold_predictions import DETAILS, predict_held_out
+from .fold_predictions import DETAILS, models_of_fold, predict_held_out
 from .folds import BOTH, describe_subjects, stratified_folds
 from .pair_cases import prepare_pairs
 from .pair_data import split_subjects
@@ -308,12 +308,14 @@ def _predict_fold(request, plan, number, device, progress) -> None:
     pairs = plan.held_out(number)
     postprocess = "none" if shows_postprocessing(request, plan) else "auto"
     title = f"fold {number} of {request.folds}, predicting"
+    models = None
     for done, pair in enumerate(pairs):
         progress(title, done, len(pairs))
         place = fold_folder(request, number) / "predictions" / case_name(pair)
         if not (place / DETAILS).is_file():
             shutil.rmtree(place, ignore_errors=True)
-            predict_held_out(pair, request.preset, fold_folder(request, number) / "weights", place, postprocess, device)
+            models = models or models_of_fold(request.preset, fold_folder(request, number) / "weights")
+            predict_held_out(pair, request.preset, models, place, postprocess, device)
     progress(title, len(pairs), len(pairs))
 
 

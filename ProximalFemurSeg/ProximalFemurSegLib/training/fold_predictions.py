@@ -8,51 +8,35 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import models
 from ..errors import BadInputError
 from ..inference import apply_threshold, predict_probabilities
-from ..networks import build_network, use_channels_last
 from ..output_folder import staged_output
 from ..volume import Volume
 from ..volume_io import read_volume, write_volume
+from .candidate import CandidateModels, network_as_stored
 from .pair_cases import find_masked_femora, read_masks
 from .start import read_start
 
 DETAILS = "prediction.json"
 
 
-class FoldModels:
+def models_of_fold(preset, folder) -> CandidateModels:
     """`models`, with the weights of a fold instead of those that come with the program.
 
     Parameters
     ----------
+    preset : models.Preset
+        What was trained.
     folder : path-like
         With the fold's weights and cards.
     """
-
-    def __init__(self, folder):
-        self._folder, self._networks = Path(folder), {}
-
-    def find_preset(self, name: str):
-        """As `models.find_preset`."""
-        return models.find_preset(name)
-
-    def card(self, stage) -> dict:
-        """As `models.card`, of the fold's weights where it has some."""
-        path = self._folder / f"{stage.weights}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else models.card(stage)
-
-    def load_network(self, stage, device="cpu"):
-        """As `models.load_network`."""
-        path = self._folder / f"{stage.weights}.safetensors"
-        if not path.is_file():
-            return models.load_network(stage, device)
-        if stage.weights not in self._networks:
-            trained = dataclasses.replace(stage, options=self.card(stage)["options"])
-            network = build_network(trained.architecture, **trained.options)
-            network.load_state_dict(read_start(path, trained))
-            self._networks[stage.weights] = network.eval().requires_grad_(False)
-        return use_channels_last(self._networks[stage.weights].to(device))
+    others = {}
+    for stage in preset.stages:
+        path = Path(folder) / f"{stage.weights}.safetensors"
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        trained = dataclasses.replace(stage, options=card["options"])
+        others[stage.weights] = network_as_stored(trained, read_start(path, trained)), card["operating_point"]
+    return CandidateModels(others)
 
 
 def prediction_files(preset) -> list[str]:
@@ -70,7 +54,7 @@ def sides_of(pair, role: str) -> list[str]:
         return [pair.side] if pair.side else []
 
 
-def predict_held_out(pair, preset, weights, folder, postprocess: str, device="cpu", progress=None) -> None:
+def predict_held_out(pair, preset, models, folder, postprocess: str, device="cpu", progress=None) -> None:
     """Segment the image of a pair and leave masks and maps in a folder, all of them or none.
 
     Parameters
@@ -79,8 +63,8 @@ def predict_held_out(pair, preset, weights, folder, postprocess: str, device="cp
         What was held out.
     preset : models.Preset
         Which networks.
-    weights : path-like
-        Folder with the fold's weights.
+    models : CandidateModels
+        Of the fold.
     folder : path-like
         For ``ROLE.nii.gz``, the mask, ``ROLE-probability.nii.gz`` and ``ROLE-reference.nii.gz``, the mask that is
         right, for every network of the preset; and ``prediction.json``.
@@ -102,7 +86,7 @@ def predict_held_out(pair, preset, weights, folder, postprocess: str, device="cp
         try:
             found = predict_probabilities(
                 volume, preset, preset.modality, sides[0] if len(sides) == 1 else "auto", device, progress=progress,
-                models=FoldModels(weights),
+                models=models,
             )
             result = apply_threshold(found, "model", postprocess)
             maps, labels, said = found.maps, result.labels.array % 10, result.measurements["messages"]
