@@ -149,7 +149,7 @@ def running(slicer_python=None):
         and ``parameterNodeWrapper`` then take the place of this host's.
     """
     qapplication = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
-    qt = pythonqt.make_qt_module()
+    qt = pythonqt.qt_module()
     custom = {**mrml_widgets.CTK, **mrml_widgets.QMRML}
     qt.QSettings = _settings(tempfile.mkdtemp(prefix="settings-"))
     qt.QUiLoader = lambda: pythonqt.UiLoader(qt, custom)

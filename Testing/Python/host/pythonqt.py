@@ -14,12 +14,12 @@ from __future__ import annotations
 import inspect
 import types
 import xml.etree.ElementTree as ElementTree
+from functools import cache
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 # Virtual methods that happen to share their name with a property; Qt itself calls them.
 _VIRTUAL = {"sizeHint", "minimumSizeHint"}
-_PATCHED = set()
 
 
 class _PropertyAsAttribute:
@@ -73,17 +73,17 @@ def _number_of_arguments(function):
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def make_qt_module():
-    """The ``qt`` module; PySide6's classes are changed once and for the whole process."""
+@cache
+def qt_module():
+    """The ``qt`` module; as in Slicer there is one in a process, and what imported it keeps it."""
     module = types.ModuleType("qt")
     for source in (QtCore, QtGui, QtWidgets):
         for name in dir(source):  # dir, not vars: PySide6 makes its classes when they are asked for
             if not name.startswith("_"):
                 setattr(module, name, getattr(source, name))
     for value in list(vars(module).values()):
-        if inspect.isclass(value) and issubclass(value, QtCore.QObject) and value not in _PATCHED:
+        if inspect.isclass(value) and issubclass(value, QtCore.QObject):
             _make_properties_attributes(value)
-            _PATCHED.add(value)
     QtCore.QObject.name = property(lambda self: self.property("objectName"), lambda self, v: self.setObjectName(v))
     # PySide6 finds QObject.connect by itself and ignores one set on its classes; a subclass in Python has its own.
     for name, value in list(vars(module).items()):
