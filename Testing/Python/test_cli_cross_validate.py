@@ -95,7 +95,8 @@ def test_every_case_is_segmented_by_a_network_that_did_not_see_it(whole):
 def test_the_papers_table_and_the_curves_of_every_fold(whole):
     out, said = whole
     found = files_in(out)
-    for name in ("report.html", "cases.csv", "summary.csv", "curves.png", "curves.svg", "box-plots.png"):
+    for name in ("report.html", "cases.csv", "summary.csv", "trainings.png", "trainings.svg", "curves.png",
+                 "box-plots.png"):
         assert name in found
     # Before and after the largest component is kept, as in SciRep-2018, Table 2.
     assert [entry["model"] for entry in said["models"]] == [NETWORK, f"{NETWORK} + PP"]
@@ -108,7 +109,7 @@ def test_the_papers_table_and_the_curves_of_every_fold(whole):
     validations = [e for e in log if "validation" in e]
     assert [e["epoch"] for e in validations] == list(range(1, 9))
     assert {"dice", "accuracy", "loss"} <= set(validations[0]["validation"])
-    assert (out / "curves.svg").read_text().count("fold 2") >= 1
+    assert (out / "trainings.svg").read_text().count("fold 2") >= 1
     assert [e["epoch"] for e in log if "loss" in e] == list(range(1, 9))
     # The weights that validated best were kept.
     best = max(validations, key=lambda e: e["validation"]["dice"])

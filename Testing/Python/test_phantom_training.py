@@ -155,3 +155,20 @@ def test_a_whole_training_leaves_weights_that_load(preset, options, patch, cases
     network = models.load_network(stage)
     with torch.no_grad():
         assert network(torch.zeros(1, 1, *patch)).shape == (1, 2, *patch)
+
+
+def test_patches_of_phantoms_are_trained_on_by_the_papers_recipe(cases, tmp_path, monkeypatch):
+    from ProximalFemurSegLib.training import stage_data, stage_training
+    from ProximalFemurSegLib.training.recipe_files import find_recipe
+
+    stage = models.find_preset("patch2d").stages[0]
+    monkeypatch.setattr(stage_data, "bake_cohort", lambda *_, **__: None)
+    monkeypatch.setattr(stage_data, "PHANTOM_EPOCH", 2)
+    recipe = find_recipe("arxiv-v1", stage).replace(options={"base_features": 2, "slices": 3, "dropout": 0.5}, epochs=2)
+    stage = dataclasses.replace(stage, options=recipe.options)
+    data = stage_data.phantom_training_data(stage, cases, patch=(4, 40, 36), recipe=recipe)
+    assert data.epoch == 2 * 4 * 5 * 5, "every 8th row and column of all slices of both images"
+    result, path = stage_training.train_stage(stage, data, recipe, tmp_path / "run", tmp_path, workers=0)
+    assert result.steps == -(-2 * data.epoch // 128)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["data"]["sampling"] == "patches" and card["training"]["weights"] == "last"

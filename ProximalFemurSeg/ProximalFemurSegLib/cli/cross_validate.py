@@ -56,7 +56,7 @@ def cross_validate(network, data, output, folds, recipe, epochs, minutes, valida
     Written to the output folder:
       report.html, cases.csv, summary.csv, tests.csv, volumes.csv, *.png, *.svg
                           the tables and figures of `cohort`, over all folds
-      curves.png, .svg    loss, accuracy and Dice of every fold
+      trainings.png, .svg loss, accuracy and Dice of every fold
       folds.json          who is in which fold
       table.csv           the cases, for `cohort` with other options
       fold-N/weights/     the weights of each fold, with cards
@@ -123,7 +123,7 @@ def _report(request, plan, table, progress):
         groups = write_cohort(measured, options, staging, request.folder, title, progress=progress)
     numbers = range(1, len(plan.folds) + 1)
     folders = {s.role: [fold_folder(request, n) / s.role for n in numbers] for s in request.preset.stages}
-    draw_fold_curves(folders, request.folder / "curves", f"Trainings of the {title}")
+    draw_fold_curves(folders, request.folder / "trainings", f"Trainings of the {title}")
     return measured, groups, [_trained(request, stage, n) for n in numbers for stage in request.preset.stages]
 
 
