@@ -51,28 +51,29 @@ class BoneField:
         stop = [s.stop + m for s, m in zip(box, margin)]
         self.grid: Grid = mask.grid.crop(start, stop)
 
-    def smoother(self, center, reach_mm: float, sigma_mm: float) -> BoneField:
-        """The part of the field within a distance of a place, blurred further.
+    def smoother(self, sigma_mm: float, center=None, reach_mm: float = 0.0) -> BoneField:
+        """The field blurred further, all of it or the part within a distance of a place.
 
         Where a surface runs nearly along the voxels, they make terraces of it that are wider than the blur; a smoother
         field hides more of them, and more of the bone's own detail.
 
         Parameters
         ----------
-        center : array_like
-            (3,) RAS mm.
-        reach_mm : float
-            Half the edge of the box.
         sigma_mm : float
             Of the whole blur; no less than it has.
+        center : array_like, optional
+            (3,) RAS mm.
+        reach_mm : float
+            Half the edge of the box around the centre.
         """
         spacing = np.array(self.grid.spacing[::-1])
-        middle = self.grid.ras_to_ijk(center)[::-1]
-        start = np.maximum(np.floor(middle - reach_mm / spacing), 0).astype(int)
-        stop = np.minimum(np.ceil(middle + reach_mm / spacing) + 1, self.values.shape).astype(int)
         part = copy(self)
-        part.values = self.values[tuple(slice(a, b) for a, b in zip(start, stop))]
-        part.grid = self.grid.crop(start, stop)
+        if center is not None:
+            middle = self.grid.ras_to_ijk(center)[::-1]
+            start = np.maximum(np.floor(middle - reach_mm / spacing), 0).astype(int)
+            stop = np.minimum(np.ceil(middle + reach_mm / spacing) + 1, self.values.shape).astype(int)
+            part.values = self.values[tuple(slice(a, b) for a, b in zip(start, stop))]
+            part.grid = self.grid.crop(start, stop)
         more = np.sqrt(max(sigma_mm**2 - self.sigma_mm**2, 0.0))
         if more > 0:
             part.values = _blurred(part.values, more, spacing, mode="nearest")

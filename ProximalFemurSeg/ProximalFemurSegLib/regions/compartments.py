@@ -35,7 +35,8 @@ def check_endosteal(mask: Volume, endosteal: Volume) -> None:
 def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[str, dict]:
     """Volume of every region, and its cortical and trabecular part.
 
-    Cortical bone is what lies in the periosteal mask and not in the endosteal one.
+    Cortical bone is what lies in the periosteal mask and not in the endosteal one. A voxel that a cut passes through
+    counts for the regions on both sides, each by its part.
 
     Parameters
     ----------
@@ -49,12 +50,9 @@ def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[
         Region, and 'total_hip' (neck + trochanter + intertrochanter), to 'volume_mm3' and, with an endosteal mask,
         'cortical_mm3' and 'trabecular_mm3'; those that could not be told have None and a 'reason'.
     """
-    labels = division.labels.array
     unit = division.labels.grid.voxel_volume_mm3
-    whole = np.bincount(labels.ravel(), minlength=UNDIVIDED + 1) * unit
-    inner = None
-    if endosteal is not None:
-        inner = np.bincount(labels[endosteal.array], minlength=UNDIVIDED + 1) * unit
+    whole = division.sums(np.ones(division.labels.array.shape, np.uint8)) * unit
+    inner = None if endosteal is None else division.sums(endosteal.array) * unit
     table = {}
     for label, name in REGIONS.items():
         if name in division.refused:

@@ -10,11 +10,13 @@ from .calibration import Calibration
 from .definition import REGIONS, TOTAL_HIP
 from .division import Division
 
+_NONE = 1e-6  # voxels: less is rounding
+
 
 def region_densities(
     image: Volume, calibration: Calibration | None, division: Division, endosteal: Volume | None = None
 ) -> dict[str, dict]:
-    """Mean density and mineral content of every region.
+    """Mean density and mineral content of every region; voxels that a cut passes through count in parts.
 
     Parameters
     ----------
@@ -47,26 +49,33 @@ def region_densities(
         raise BadInputError(
             f"'{image.source or image.name}' does not lie on the voxels of the mask: resample the mask to the image."
         )
-    bone = np.flatnonzero(labels)
-    region = labels.ravel()[bone]
-    density = calibration.density(image.array.ravel()[bone])
-    inside = None if endosteal is None else endosteal.array.ravel()[bone]
-    groups = {name: region == label for label, name in REGIONS.items() if name not in division.refused}
-    if not {REGIONS[label] for label in TOTAL_HIP} & set(division.refused):
-        groups["total_hip"] = np.isin(region, TOTAL_HIP)
+    bone = labels != 0
+    density = np.zeros(labels.shape)
+    density[bone] = calibration.density(image.array[bone])
     volume_cm3 = division.labels.grid.voxel_volume_mm3 / 1000.0
+
+    def contents(where):
+        return division.sums(where), division.sums(density * where) * volume_cm3
+
+    parts = {"integral": contents(bone)}
+    if endosteal is not None:
+        parts["cortical"] = contents(bone & ~endosteal.array)
+        parts["trabecular"] = contents(bone & endosteal.array)
+    groups = {name: [label] for label, name in REGIONS.items() if name not in division.refused}
+    if not {REGIONS[label] for label in TOTAL_HIP} & set(division.refused):
+        groups["total_hip"] = list(TOTAL_HIP)
     table = {}
     for name, chosen in groups.items():
-        if not chosen.any():
+        if parts["integral"][0][chosen].sum() < _NONE:
             continue
-        table[name] = {"integral": _content(density[chosen], volume_cm3)}
-        if inside is not None:
-            table[name]["cortical"] = _content(density[chosen & ~inside], volume_cm3)
-            table[name]["trabecular"] = _content(density[chosen & inside], volume_cm3)
+        table[name] = {
+            part: _content(voxels[chosen].sum(), content[chosen].sum(), volume_cm3)
+            for part, (voxels, content) in parts.items()
+        }
     return table
 
 
-def _content(density, volume_cm3) -> dict:
-    if len(density) == 0:
+def _content(voxels: float, content: float, volume_cm3: float) -> dict:
+    if voxels < _NONE:
         return {"vbmd_mg_cm3": None, "bmc_mg": 0.0}
-    return {"vbmd_mg_cm3": float(density.mean()), "bmc_mg": float(density.sum() * volume_cm3)}
+    return {"vbmd_mg_cm3": float(content / (voxels * volume_cm3)), "bmc_mg": float(content)}

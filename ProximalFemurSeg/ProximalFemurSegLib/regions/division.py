@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import BadInputError
 from ..postprocessing import bounding_box, label_components
 from ..volume import Volume
+from .cut_voxels import CutVoxels, cut_voxels
 from .definition import (
     BELOW_LESSER_MM,
     HEAD,
@@ -112,12 +114,19 @@ class Division:
     refused : dict of str to str
         Region to why it could not be told.
     definition : RegionDefinition
+    cut : CutVoxels
+        Voxels that a cut passes through; a label has the voxels whose centres it holds, a volume counts their parts.
     """
 
     labels: Volume
     planes: dict[str, Plane]
     refused: dict[str, str]
     definition: RegionDefinition
+    cut: CutVoxels = field(default_factory=CutVoxels)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(7,) sums over the regions, by label, of an array in the labels' shape."""
+        return self.cut.sums(self.labels.array, values)
 
 
 def cutting_planes(
@@ -245,26 +254,26 @@ def divide(
     definition = RegionDefinition() if definition is None else definition
     planes, refused = cutting_planes(landmarks, definition, placed)
     labels = np.zeros(mask.grid.shape, np.uint8)
-    box = bounding_box(mask.array)
-    if box is not None:
-        bone = np.ascontiguousarray(mask.array[box])
-        index = np.flatnonzero(bone)
-        place = np.stack(np.unravel_index(index, bone.shape)[::-1], axis=1) + [s.start for s in box[::-1]]
-        region = _regions_of(mask.grid.ijk_to_ras(place), index, bone, mask.grid, planes, refused, landmarks)
-        part = np.zeros(bone.shape, np.uint8)
-        part.ravel()[index] = region
-        labels[box] = part
-    return Division(Volume(labels, mask.grid, f"{mask.name} regions".strip()), planes, refused, definition)
+    index = np.flatnonzero(mask.array)
+    place = np.stack(np.unravel_index(index, mask.array.shape)[::-1], axis=1)
+    points = mask.grid.ijk_to_ras(place)
+    medial, cut_here = _on_the_neck(points, index, mask, planes, landmarks)
+    labels.ravel()[index] = _regions_of(points, planes, refused, medial)
+    which, parts = cut_voxels(points, mask.grid, planes, refused, cut_here)
+    return Division(
+        Volume(labels, mask.grid, f"{mask.name} regions".strip()),
+        planes,
+        refused,
+        definition,
+        CutVoxels(index[which], parts),
+    )
 
 
-def _regions_of(points, index, bone, grid, planes, refused, landmarks) -> np.ndarray:
+def _regions_of(points, planes, refused, medial) -> np.ndarray:
     region = np.full(len(points), UNDIVIDED, np.uint8)
     rest = np.ones(len(points), bool)
     if "head_neck" in planes:
         along = planes["head_neck"].height(points)
-        end = planes["neck_end"].height(points) if "neck_end" in planes else along
-        medial = end < 0
-        medial &= _on_the_neck(medial, end, index, bone, grid, points, landmarks)
         region[medial & (along < 0)] = HEAD
         rest = ~(medial & ((along < 0) | ("neck_end" in planes)))
         if "neck_end" in planes:
@@ -282,21 +291,34 @@ def _regions_of(points, index, bone, grid, planes, refused, landmarks) -> np.nda
     return region
 
 
-def _on_the_neck(medial, end, index, bone, grid, points, landmarks) -> np.ndarray:
-    """Of the bone on the head's side of the neck's base, what belongs to head and neck.
+def _on_the_neck(points, index, mask, planes, landmarks) -> tuple[np.ndarray, np.ndarray]:
+    """Of the bone on the head's side of the neck's base, what belongs to head and neck; and that with its border.
 
     A high greater trochanter may reach over the plane, too: what hangs together with the head only by way of the
     trochanter is none of it. Specks of noise that touch nothing go by the plane.
     """
-    part = np.zeros(bone.shape, bool)
+    nowhere = np.zeros(len(points), bool)
+    if "head_neck" not in planes or len(points) == 0:
+        return nowhere, nowhere
+    end = planes["neck_end" if "neck_end" in planes else "head_neck"].height(points)
+    medial = end < 0
+    box = bounding_box(mask.array)
+    part = np.zeros(mask.array.shape, bool)
     part.ravel()[index] = medial
-    labels, sizes = label_components(part, 26)
+    labels, sizes = label_components(part[box], 26)
     head = landmarks.position("head_center")
     if len(sizes) <= 2 or head is None:
-        return medial
-    own = labels.ravel()[index]
+        return medial, ~nowhere
+    own = labels[mask.array[box]]
     near_head = np.linalg.norm(points - head, axis=1) < landmarks.head_radius
     core = int(np.bincount(own[near_head & medial], minlength=len(sizes)).argmax()) if near_head.any() else 0
     # A component whose voxels lie against the plane goes on behind it.
-    touching = np.unique(own[medial & (end > -1.8 * max(grid.spacing))])
-    return ~np.isin(own, touching[(touching != core) & (touching != 0)])
+    touching = np.unique(own[medial & (end > -1.8 * max(mask.grid.spacing))])
+    others = touching[(touching != core) & (touching != 0)]
+    if len(others) == 0:
+        return medial, ~nowhere
+    medial &= ~np.isin(own, others)
+    own_part = np.zeros(part[box].shape, bool)
+    own_part[mask.array[box]] = medial
+    border = ndimage.binary_dilation(own_part, np.ones((3, 3, 3), bool))[mask.array[box]]
+    return medial, border & ((end >= 0) | medial)

@@ -108,7 +108,7 @@ def find_head(field: BoneField, surface) -> HeadSphere | None:
     if center is None:
         return None
     sigma = max(_SIGMA_MM, _SIGMA_VOXELS * max(field.grid.spacing))
-    smooth = field.smoother(center, radius + 12.0 + 3.0 * sigma, sigma)
+    smooth = field.smoother(sigma, center, radius + 12.0 + 3.0 * sigma)
     head = fit_sphere_to_surface(*smooth.surface(), center, radius)
     if head is None:
         return None

@@ -15,7 +15,7 @@ from .condyles import find_condyles
 from .femur_frame import FemurFrame, side_of
 from .fovea import find_fovea, fovea_direction
 from .head_sphere import HeadSphere, find_head
-from .neck_sections import NeckAxis, follow_axis, neck_field
+from .neck_sections import NeckAxis, follow_axis
 from .shaft_axis import ShaftLine, cut_height, find_shaft
 from .trochanters import find_greater_trochanter_tip, find_lesser_trochanter, find_vastus_ridge
 
@@ -39,6 +39,7 @@ _CLEAR_SIDE = 0.25
 _TRIALS = (82.0, 68.0, 56.0)  # mm from the head's centre: where shaft is looked for, the surest place first
 _WIDEST_NECK = 0.92  # of the head's radius
 _UNSURE = 0.5
+_SMOOTH_MM, _SMOOTH_VOXELS = 1.3, 1.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +148,8 @@ class _Finder:
 
     def __init__(self, bone: BoneField, side: str, placed: Mapping):
         self.field, self.asked_side, self.placed = bone, side, dict(placed)
+        # What areas and outlines are read from: smooth enough that they hardly know how the voxels lie.
+        self.smooth = bone.smoother(max(_SMOOTH_MM, _SMOOTH_VOXELS * max(bone.grid.spacing)))
         self.surface = bone.surface()
         self.marks: dict[str, Landmark] = {}
         self.messages: list[str] = []
@@ -229,7 +232,7 @@ class _Finder:
         if line is not None:
             for _ in range(3):
                 frame = FemurFrame.build(self.head.center, line, self.side)
-                lesser = find_lesser_trochanter(self.field, frame, self.head.radius, self.bottom(line))
+                lesser = find_lesser_trochanter(self.smooth, frame, self.head.radius, self.bottom(line))
                 if "shaft_proximal" in self.placed or lesser is None or lesser.lower_height is None:
                     break
                 finer = find_shaft(self.field, self.surface, self.head, below=-lesser.lower_height)
@@ -294,8 +297,7 @@ class _Finder:
         if not np.all(np.isfinite(first)) or np.linalg.norm(first) < 1e-3:
             neck = None
         else:
-            field = neck_field(self.field, head.center, head.radius)
-            neck = follow_axis(field, head.center, head.radius, first, proximal, fixed=given is not None)
+            neck = follow_axis(self.smooth, head.center, head.radius, first, proximal, fixed=given is not None)
         reason = "No closed section of a neck is met beside the head."
         if neck is not None and neck.radius_mm > _WIDEST_NECK * head.radius:
             neck, reason = None, "The bone does not get narrower beside the head."
@@ -308,7 +310,7 @@ class _Finder:
         sure = 0.3 if neck.on_border else 1.0
         waist = "The neck has no waist: its smallest section lies at the end of the stretch that was searched."
         self.put("neck_center", head.center + neck.minimum_mm * neck.axis, sure, waist)
-        base = neck.base_mm(field, definition.BASE_FACTOR)
+        base = neck.base_mm(self.smooth, definition.BASE_FACTOR)
         at = None if base is None else head.center + base * neck.axis
         at = self.put("neck_base", at, sure, waist if at is not None else "The neck does not widen within view.")
         if at is not None:
@@ -353,7 +355,7 @@ class _Finder:
             if self.neck is not None and self.frame.medial @ self.neck.axis < -0.2:
                 down = self.neck.axis @ self.frame.proximal / -(self.neck.axis @ self.frame.medial)
                 crossing = float(self.frame.offset_mm * down)
-            ridge = find_vastus_ridge(self.field, self.frame, self.head.radius, height, crossing)
+            ridge = find_vastus_ridge(self.smooth, self.frame, self.head.radius, height, crossing)
         self.put(
             "vastus_ridge",
             None if ridge is None else ridge[0],

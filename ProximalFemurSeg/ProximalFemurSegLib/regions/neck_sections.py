@@ -17,8 +17,6 @@ _ROUNDS = 6
 _DAMPING = 0.6
 _AIM_MM, _SPREAD_MM = -1.5, 2.0  # where, from the smallest section, and within how much sections decide on the axis
 _PARABOLA_MM = 4.6  # to both sides of the smallest section: what its place and area are read from
-_SIGMA_MM, _SIGMA_VOXELS = 1.3, 1.3  # blur, for sections
-_FIELD_REACH = 3.3  # of the head's radius: the far corners of the furthest section
 _NARROWER = 0.95  # of the head's radius: where the search begins again if it ended at the head's side
 _BETWEEN = 10  # sections between two, where the base is looked for
 _IN_PLANE = np.zeros((3, 3, 3), bool)
@@ -208,22 +206,6 @@ def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, 
     return float(stations[best] + place), float(a * place**2 + b * place + c), on_border
 
 
-def neck_field(field: BoneField, head_center, radius: float) -> BoneField:
-    """What sections of the neck are cut from: smooth enough that they hardly know how the voxels lie.
-
-    Parameters
-    ----------
-    field : BoneField
-        Of the bone.
-    head_center : array_like
-        (3,) RAS mm.
-    radius : float
-        Of the head, mm.
-    """
-    sigma = max(_SIGMA_MM, _SIGMA_VOXELS * max(field.grid.spacing))
-    return field.smoother(head_center, _FIELD_REACH * radius, sigma)
-
-
 def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fixed: bool = False) -> NeckAxis | None:
     """Find the neck's axis: from the head's centre through the middle of the smallest section.
 
@@ -233,7 +215,6 @@ def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fi
     Parameters
     ----------
     field : BoneField
-        From `neck_field`.
     head_center : array_like
         (3,) RAS mm.
     radius : float
