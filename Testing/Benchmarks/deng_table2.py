@@ -4,8 +4,8 @@
 
 Held-out phantoms (see held_out_phantoms.py) are scanned as in the paper and segmented by `segment` as a user would.
 Then the result and the truth are each divided by their own landmarks, with the neck as a slab of 10 mm (nearest to the
-paper's) and as a whole, and the five volumes of the paper are compared. Results are added to FOLDER/table2.jsonl one by
-one, so that a stopped run goes on; FOLDER/table2.json holds the summary, FOLDER/table2.md the table.
+paper's) and as a whole, and the five volumes of the paper are compared. The label maps are kept in FOLDER/cases, so
+that a stopped run goes on; FOLDER/table2.json holds the volumes and the summary, FOLDER/table2.md the table.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ProximalFemurSegLib.regions import Femora, RegionDefinition
 from ProximalFemurSegLib.regions.compartments import reported_targets
 from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, real_scene
 from ProximalFemurSegLib.volume import Volume
+from ProximalFemurSegLib.volume_io import read_labels, write_volume
 
 NECKS = ("slab10", "adaptive")
 TITLES = {
@@ -49,21 +50,19 @@ def target_volumes(labels: Volume) -> dict[str, dict]:
     return found
 
 
-def score(number: int, library) -> dict:
-    """Volumes of one phantom."""
-    seed = FIRST_SEED + number
-    real = library is not None and number % 2 == 1
-    scene = real_scene(library, seed, held_out=True) if real else make_scene(seed)
-    phantom = generate("ct", seed, scene=scene)
-    result = segment(phantom.image, modality="ct")
-    return {
-        "number": number,
-        "seed": seed,
-        "shape": "real" if real else "own",
-        "side": phantom.parameters["side"],
-        "result": target_volumes(result.labels),
-        "truth": target_volumes(phantom.truth),
-    }
+def segmented(number: int, library, folder: Path) -> tuple[Volume, Volume]:
+    """Label maps of one phantom, result and truth: made, or read where they were made before."""
+    paths = [folder / f"{number:03d}-{what}.nii.gz" for what in ("result", "truth")]
+    if not all(path.exists() for path in paths):
+        seed = FIRST_SEED + number
+        real = library is not None and number % 2 == 1
+        scene = real_scene(library, seed, held_out=True) if real else make_scene(seed)
+        phantom = generate("ct", seed, scene=scene)
+        result = segment(phantom.image, modality="ct")
+        for volume, path in zip((result.labels, phantom.truth), paths):
+            write_volume(volume, path)
+    result, truth = (read_labels(path) for path in paths)
+    return result, truth
 
 
 def summary(entries: list[dict], neck: str) -> dict:
@@ -121,18 +120,17 @@ def main() -> None:
 
         library = AnatomyLibrary.load(arguments.anatomy, model_samples=MODEL_SAMPLES, announce=print)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    log = arguments.output / "table2.jsonl"
-    entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {entry["number"] for entry in entries}
+    cases = arguments.output / "cases"
+    cases.mkdir(exist_ok=True)
+    entries = []
     for number in range(arguments.count):
-        if number not in done:
-            entry = score(number, library)
-            entries.append(entry)
-            with open(log, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(entry) + "\n")
-            print(json.dumps(entry), flush=True)
+        result, truth = segmented(number, library, cases)
+        entry = {"number": number, "result": target_volumes(result), "truth": target_volumes(truth)}
+        entries.append(entry)
+        print(json.dumps(entry), flush=True)
     tables = {neck: summary(entries, neck) for neck in NECKS}
-    (arguments.output / "table2.json").write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+    values = {"tables": tables, "cases": entries}
+    (arguments.output / "table2.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     (arguments.output / "table2.md").write_text(markdown(tables), encoding="utf-8")
     print(markdown(tables))
 
