@@ -112,6 +112,10 @@ class ProximalFemurSegParameterNode:
     showSurface: bool = True
     showUncertainty: bool = False
     signedDistance: bool = False
+    neckMode: str = "adaptive"
+    distalLimit: str = "lesser-trochanter"
+    showRegions: bool = True
+    showLandmarks: bool = True
     probabilityVolume: vtkMRMLScalarVolumeNode
     endostealProbabilityVolume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
@@ -327,6 +331,7 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         self.child = self.createChild()
         self.adapter = DesktopAdapter(slicer.mrmlScene, self.child)
         self.session = Session(self.adapter, runner or self.createRunner())
+        self.regions = None
         self.devices = None
         self._deviceRequest = None
 
@@ -349,7 +354,15 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
     @property
     def busy(self):
         """True while there is something to poll for."""
-        return self.running or self.adapter.busy or self._deviceRequest is not None
+        dividing = self.regions is not None and self.regions.busy
+        return self.running or dividing or self.adapter.busy or self._deviceRequest is not None
+
+    @property
+    def regions_shown(self):
+        """True if the views show the regions of the chosen segmentation."""
+        nodes = None if self.regions is None else self.regions.nodes
+        node = None if nodes is None else nodes.segmentation
+        return node is not None and self.getParameterNode().showRegions
 
     def poll(self):
         """Look at the run and at what else is on its way."""
@@ -357,6 +370,8 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         if self.child:
             self.child.poll()
         self.adapter.poll()
+        if self.regions:
+            self.regions.poll()
         if self._deviceRequest and self._deviceRequest.over:
             self.devices, self._deviceRequest = self._deviceRequest.reply, None
         return status
@@ -374,6 +389,8 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         """The scene is being closed."""
         self.session.forget()
         self.adapter.forget()
+        if self.regions:
+            self.regions.close()
 
     def start(self, parameterNode, variants=False):
         """Begin to segment what the parameter node says; False if the user does not want what it needs installed."""

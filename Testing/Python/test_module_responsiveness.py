@@ -22,7 +22,7 @@ CHILD = """
 import os, sys, time
 sys.path.insert(0, {library!r})
 from ProximalFemurSegLib.desktop import stand_in, worker
-from ProximalFemurSegLib.running.worker import Worker, requests_from_stdin, say_on_stdout
+from ProximalFemurSegLib.running.worker import requests_from_stdin
 
 def segment(volume, progress, **options):
     if volume.name == "crash":
@@ -32,8 +32,7 @@ def segment(volume, progress, **options):
     time.sleep(60 if volume.name == "slow" else 0.3)
     return result
 
-serving = Worker(say_on_stdout, segment)
-serving.tasks["surfaces"] = worker.make_surfaces
+serving = worker.create_worker(segment)
 serving.tasks["devices"] = lambda number: {{"torch": "none", "auto": "cpu", "devices": [
     {{"name": "cpu", "title": "CPU (2 threads)", "memory_gb": 8.0}}]}}
 serving.serve(requests_from_stdin())

@@ -36,16 +36,16 @@ class SurfaceMaker:
 
     def __init__(self, child: Child):
         self._child = child
-        self._order: _Order | None = None
+        self._orders: dict[str, _Order] = {}
 
     @property
     def busy(self) -> bool:
         """True while surfaces are being made."""
-        return self._order is not None
+        return bool(self._orders)
 
     def make(self, node) -> None:
-        """Order the surfaces of all segments; an order that is still open is dropped."""
-        self.drop()
+        """Order the surfaces of all segments; an order for the same node that is still open is dropped."""
+        self._drop(node.GetID())
         # What is no longer true is not shown any more.
         node.RemoveClosedSurfaceRepresentation()
         found = shared_labels(node)
@@ -57,28 +57,32 @@ class SurfaceMaker:
         np.save(folder / LABELS, labels)
         values = list(segments.values())
         request = self._child.ask("surfaces", folder=str(folder), labels=values, affine=affine.tolist())
-        self._order = _Order(node, segments, mask_times(node), request, folder)
+        self._orders[node.GetID()] = _Order(node, segments, mask_times(node), request, folder)
 
     def poll(self) -> None:
         """Put the surfaces into the segmentation, once they are there."""
-        if self._order is None or not self._order.request.over:
-            return
-        order = self._order
-        try:
-            if order.node.GetScene() is None:
-                return
-            if order.request.failure:
-                update_surface(order.node)
-            elif mask_times(order.node) == order.when:
-                self._put(order)
-        finally:
-            self.drop()
+        for number, order in list(self._orders.items()):
+            if not order.request.over:
+                continue
+            try:
+                if order.node.GetScene() is None:
+                    continue
+                if order.request.failure:
+                    update_surface(order.node)
+                elif mask_times(order.node) == order.when:
+                    self._put(order)
+            finally:
+                self._drop(number)
 
     def drop(self) -> None:
         """Forget what was ordered."""
-        if self._order is not None:
-            shutil.rmtree(self._order.folder, ignore_errors=True)
-            self._order = None
+        for number in list(self._orders):
+            self._drop(number)
+
+    def _drop(self, number):
+        order = self._orders.pop(number, None)
+        if order is not None:
+            shutil.rmtree(order.folder, ignore_errors=True)
 
     @staticmethod
     def _put(order):

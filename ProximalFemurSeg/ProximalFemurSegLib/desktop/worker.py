@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..running.worker import Worker, requests_from_stdin, say_on_stdout
+from .region_task import RegionTask
 
 LABELS = "surface-labels.npy"
 
@@ -27,11 +28,23 @@ def surface_file(folder, label: int) -> Path:
     return Path(folder, f"surface-{label}.npz")
 
 
+def create_worker(segment=None) -> Worker:
+    """A worker for everything that the panel asks for.
+
+    Parameters
+    ----------
+    segment : callable, optional
+        Used instead of ``inference.segment``; same arguments.
+    """
+    worker = Worker(say_on_stdout, segment)
+    worker.tasks["surfaces"] = make_surfaces
+    worker.tasks["regions"] = RegionTask()
+    return worker
+
+
 def main() -> None:
     """Serve requests until standard input ends."""
-    worker = Worker(say_on_stdout)
-    worker.tasks["surfaces"] = make_surfaces
-    worker.serve(requests_from_stdin())
+    create_worker().serve(requests_from_stdin())
 
 
 if __name__ == "__main__":

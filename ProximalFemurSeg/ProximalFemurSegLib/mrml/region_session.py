@@ -109,7 +109,7 @@ class RegionSession:
         """
         self.attach(segmentation)
         mask, endosteal = bone_masks(segmentation)
-        femora = Femora(mask, endosteal, "auto", _image_beside(image, segmentation), calibration)
+        femora = self._femora_of(mask, endosteal, _image_beside(image, segmentation), calibration)
         self._inputs = (image, calibration)
         self._measure(femora, definition or self._definition)
         return self.nodes
@@ -167,6 +167,10 @@ class RegionSession:
         self._observed = []
         self.nodes = self.result = self._femora = None
 
+    def _femora_of(self, mask, endosteal, image, calibration):
+        """What :meth:`_measure` divides; a face that divides elsewhere takes there what it needs."""
+        return Femora(mask, endosteal, "auto", image, calibration)
+
     def _divided(self) -> None:
         """Have the masks at hand, as after a scene was opened."""
         if self.nodes is None:
@@ -179,7 +183,10 @@ class RegionSession:
         return placed_marks(marks)
 
     def _measure(self, femora: Femora, definition: RegionDefinition, placed: dict | None = None) -> None:
-        result = femora.measure(definition, self._placed() if placed is None else placed)
+        self._take(femora, definition, femora.measure(definition, self._placed() if placed is None else placed))
+
+    def _take(self, femora, definition: RegionDefinition, result: RegionsResult) -> None:
+        """Bring the scene up to a division."""
         self._femora, self._definition, self.result = femora, definition, result
         self.nodes.marks = {kind: node for kind, node in self.nodes.marks.items() if node.GetScene()}
         self._writing = True

@@ -6,6 +6,15 @@ Desktop and browser show the same; so it is worked out, and tested, once.
 from .devices import DeviceEntry, device_entries, device_note
 from .networks import NetworkEntry, network_card, network_entries
 from .panel import PanelState, PanelView, present, progress_percent, stage_title, status_text, time_left
+from .regions import (
+    DISTAL_CHOICES,
+    NECK_CHOICES,
+    distal_title,
+    geometry_table,
+    neck_title,
+    regions_note,
+    regions_table,
+)
 from .results import (
     POSTPROCESSING,
     ResultTable,
@@ -22,6 +31,8 @@ from .results import (
 from .wording import set_translator, tr
 
 __all__ = [
+    "DISTAL_CHOICES",
+    "NECK_CHOICES",
     "POSTPROCESSING",
     "DeviceEntry",
     "NetworkEntry",
@@ -33,11 +44,16 @@ __all__ = [
     "correction_text",
     "device_entries",
     "device_note",
+    "distal_title",
+    "geometry_table",
+    "neck_title",
     "network_card",
     "network_entries",
     "postprocess_title",
     "present",
     "progress_percent",
+    "regions_note",
+    "regions_table",
     "result_messages",
     "result_summary",
     "result_table",

@@ -6,6 +6,7 @@ from .display import DisplaySection
 from .export import ExportSection
 from .mask import MaskSection
 from .measurements import MeasurementsSection
+from .regions import RegionsSection
 from .review import ReviewSection
 from .run import RunSection
 
@@ -14,6 +15,7 @@ SECTIONS = (
     MaskSection,
     CorrectionSection,
     MeasurementsSection,
+    RegionsSection,
     ComparisonSection,
     ReviewSection,
     DisplaySection,

@@ -31,9 +31,11 @@ class DisplaySection(Section):
                 node.GetDisplayNode().SetApplyThreshold(parameters.hideBelowThreshold)
         display = parameters.segmentation.GetDisplayNode() if parameters.segmentation else None
         if display is not None:
-            display.SetVisibility2DFill(parameters.fillMasks)
+            # Regions fill the same voxels, and their surface is that of the bone.
+            alone = not self.logic.regions_shown
+            display.SetVisibility2DFill(parameters.fillMasks and alone)
             display.SetVisibility2DOutline(True)
-            display.SetVisibility3D(parameters.showSurface)
+            display.SetVisibility3D(parameters.showSurface and alone)
 
     def refresh(self):
         self.ui.centreButton.enabled = self.parameters.segmentation is not None

@@ -1,0 +1,154 @@
+"""Regions of a segmentation, divided by the child process while the window goes on."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ProximalFemurSegError
+from ..mrml.region_session import RegionSession
+from ..mrml.segmentation_node import fingerprint, same_fingerprint
+from ..regions.calibration import calibration_from
+from ..running.child import Child, Request
+from ..running.exchange import write_image
+from ..volume import Volume
+from .region_task import Bones, Order, read_division
+
+MASKS_ATTRIBUTE = "ProximalFemurSeg.DividedMasks"
+
+
+@dataclass(eq=False)
+class _Bone:
+    """What is handed over: the masks, and for density the image with the words that say how to calibrate it."""
+
+    bones: Bones
+    image: Volume | None
+    calibration: str
+
+
+@dataclass(eq=False)
+class _Open:
+    """An order that the child works on, or that is on its way there."""
+
+    femora: _Bone
+    order: Order
+    marks: str
+    masks: str
+    folder: Path
+    steps: object
+    request: Request | None = None
+
+
+class RegionMaker(RegionSession):
+    """Divides in the child, and brings the scene up to it when the answer is there.
+
+    Calibrations are given to :meth:`divide` as text, as of ``regions.calibration_from``.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The scene.
+    child : Child or None
+        With the task ``regions``; without one it is divided here, and the caller waits.
+    on_moved, on_done : callable
+        Called without arguments when a mark moves, and when a division has come or could not be made.
+
+    Attributes
+    ----------
+    problem : str
+        Why the last division could not be made; empty if it could.
+    """
+
+    def __init__(self, adapter, child: Child | None, on_moved, on_done):
+        super().__init__(adapter, on_moved)
+        self.problem = ""
+        self._child, self._on_done = child, on_done
+        self._open: _Open | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while a division is on its way."""
+        return self._open is not None
+
+    @property
+    def outdated(self) -> bool:
+        """True if the masks are not those that were divided."""
+        node = None if self.nodes is None else self.nodes.segmentation
+        divided = None if node is None else node.GetAttribute(MASKS_ATTRIBUTE)
+        return divided is not None and not same_fingerprint(divided, fingerprint(self.nodes.source))
+
+    def poll(self) -> None:
+        """Hand over a little more, or take what has come."""
+        waiting = self._open
+        if waiting is None:
+            return
+        if waiting.request is None:
+            if next(waiting.steps, True):
+                waiting.request = self._child.ask("regions", folder=str(waiting.folder))
+        elif waiting.request.over:
+            try:
+                self._receive(waiting)
+            except ProximalFemurSegError as error:
+                self._finish(str(error))
+
+    def drop(self) -> None:
+        """Forget what was ordered."""
+        if self._open is not None:
+            shutil.rmtree(self._open.folder, ignore_errors=True)
+            self._open = None
+
+    def close(self) -> None:
+        self.drop()
+        super().close()
+
+    def _femora_of(self, mask, endosteal, image, calibration):
+        if self._child is None:
+            return super()._femora_of(mask, endosteal, image, calibration and calibration_from(calibration, image))
+        return _Bone(Bones.of(mask, endosteal), image, calibration or "")
+
+    def _measure(self, femora, definition, placed=None):
+        self.drop()
+        self.problem = ""
+        if self._child is None:
+            super()._measure(femora, definition, placed)
+            self._finish("")
+            return
+        marks = self._placed()
+        order = Order(femora.bones, definition, marks if placed is None else placed, femora.calibration)
+        # Known from now on: another definition or a moved mark need not read the masks again.
+        self._femora, self._definition = femora, definition
+        folder = Path(tempfile.mkdtemp(prefix="proximal-femur-seg-", dir=self._child.folder))
+        masks = fingerprint(self.nodes.source)
+        self._open = _Open(femora, order, repr(marks), masks, folder, _hand_over(order, femora.image, folder))
+
+    def _take(self, femora, definition, result):
+        super()._take(femora, definition, result)
+        masks = fingerprint(self.nodes.source) if self._open is None else self._open.masks
+        self.nodes.segmentation.SetAttribute(MASKS_ATTRIBUTE, masks)
+
+    def _receive(self, waiting):
+        if waiting.request.failure:
+            self._finish(waiting.request.failure)
+        elif self.nodes.source.GetScene() is None:
+            self._finish("")
+        elif repr(self._placed()) != waiting.marks:
+            # The user went on moving marks: they are not put back under the pointer.
+            self._measure(waiting.femora, waiting.order.definition)
+        else:
+            self._take(waiting.femora, waiting.order.definition, read_division(waiting.folder, waiting.order.bones))
+            self._finish("")
+
+    def _finish(self, problem):
+        self.problem = problem
+        self.drop()
+        self._on_done()
+
+
+def _hand_over(order, image, folder):
+    """Write the order, a few megabytes at every step."""
+    if order.calibration:
+        for _ in write_image(image, folder):
+            yield False
+    order.write(folder)
