@@ -84,7 +84,7 @@ def test_volumes_of_the_paper_s_form(measured):
     assert row[3] == f"{references.mean():.2f} ± {references.std(ddof=1):.2f}"
     assert row[4:6] == [f"{errors.mean():.3f}", f"{np.sqrt((errors**2).mean()):.3f}"]
     assert row[6] == f"{relative.mean():.2f} ({relative.min():.2f}, {relative.max():.2f})"
-    assert row[7].startswith(f"{errors.mean():+.3f} (")
+    assert row[7].startswith(f"{errors.mean():+.2f} (")
     assert row[8] == f"{np.corrcoef(references, references + errors)[0, 1]:.4f}"
 
 

@@ -72,7 +72,17 @@ def test_what_lies_beyond_an_edge_is_marked_there_with_its_value():
     bottom, _ = axes.get_ylim()
     assert 0.8 < bottom < 0.95
     assert [text.get_text() for text in axes.texts] == ["0"]
-    (mark,) = [line for line in axes.lines if line.get_marker() == "v"]
-    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (19, bottom)
+    mark = axes.lines[-1]
+    assert (mark.get_xdata()[0], mark.get_ydata()[0], mark.get_clip_on()) == (19, bottom, False)
     assert not shorten_axis(Figure().subplots(), [(Look(0), [1, 2], [0.9, 0.95])])
     assert not shorten_axis(Figure().subplots(), [(Look(0), [], [])])
+
+
+def test_an_axis_from_zero_keeps_its_zero():
+    axes = Figure().subplots()
+    values = [*np.linspace(0.1, 2, 19), 100.0]
+    axes.plot(range(20), values, "o")
+    assert shorten_axis(axes, [(Look(0), range(20), values)], from_zero=True)
+    bottom, top = axes.get_ylim()
+    assert top < 7 and bottom == pytest.approx(-0.03 * top)
+    assert axes.texts[0].get_text() == "100"

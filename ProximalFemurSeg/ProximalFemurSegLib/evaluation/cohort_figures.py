@@ -207,10 +207,7 @@ def _boxes(cohort: Cohort, structure: str):
             for label in labels:
                 label.set(rotation=35, ha="right", rotation_mode="anchor")
         axes.grid(axis="x", visible=False)
-        if key == "asd_mm":
-            _from_zero(axes)
-        if drawn:
-            beyond |= shorten_axis(axes, drawn)
+        beyond |= shorten_axis(axes, drawn, from_zero=key == "asd_mm")
     caption = (
         "Boxes from the lower to the upper quartile with the median; whiskers to the farthest case within 1.5 times "
         "the interquartile range; diamonds are means, small marks single cases."
@@ -245,12 +242,6 @@ def _dice_per_case(cohort: Cohort, structure: str):
         caption += f" {BEYOND}"
     _legend(figure, axes)
     return "DSC of every case", caption, figure
-
-
-def _from_zero(axes) -> None:
-    """An axis that shows zero, and marks on it whole."""
-    top = max(axes.get_ylim()[1], 1e-3)
-    axes.set_ylim(-0.03 * top, top)
 
 
 def _legend(figure, axes) -> None:
@@ -298,8 +289,7 @@ def _volume_errors(cohort: Cohort, structure: str):
         axes.set_xlabel("reference volume (cm³)")
         if place % columns == 0:
             axes.set_ylabel("relative error (%)")
-        _from_zero(axes)
-        beyond |= shorten_axis(axes, drawn)
+        beyond |= shorten_axis(axes, drawn, from_zero=True)
     _legend(figure, panels[0][0])
     return "Relative error of volumes", "Each mark is a subject." + (f" {BEYOND}" if beyond else ""), figure
 

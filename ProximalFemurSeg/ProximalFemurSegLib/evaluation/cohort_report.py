@@ -11,12 +11,14 @@ from pathlib import Path
 
 from .. import __version__
 from .cohort import POSTPROCESSED, Cohort, CohortOptions
-from .cohort_tables import STAR_NOTE, Table, metric_title, named
+from .cohort_tables import STAR_NOTE, Table, metric_title
 from .report_style import STYLE
 from .statistics import summarise
 
 _NUMERIC = re.compile(r"|ns|\*+|–|[+−-]?\d.*")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
+_SHORT = 24  # letters of a name that is not broken
+_MANY = 9  # columns, with which a standard deviation goes below its mean
 _DEFINITIONS = (
     (
         "DSC, precision, recall, specificity",
@@ -161,7 +163,8 @@ def _tiles(cohort: Cohort) -> str:
     errors = summarise([case["relative_volume_error_percent"] for case in cases])
     if errors.count:
         cells.append((f"{errors.mean:.1f} %", "mean relative error of the volume"))
-    best = f"The best mean DSC has {model}{named(structure)}" if len(means) > 1 else f"{model}{named(structure)}"
+    best = ", ".join(filter(None, (model, structure)))
+    best = f"Best mean DSC: {best}" if len(means) > 1 else best
     return (
         f'<p class="note">{_text(best)} ({_plural(len(cases), "case")}).</p><div class="tiles">'
         + "".join(f'<div class="tile"><b>{_text(value)}</b><span>{_text(name)}</span></div>' for value, name in cells)
@@ -181,7 +184,9 @@ def _table(table: Table, with_title: bool = True) -> str:
 
     def cell(name: str, text: str, column: int, row: int | None = None) -> str:
         classes = (["text"] if column in texts else []) + (["best"] if (row, column) in table.best else [])
-        return f"<{name}" + (f' class="{" ".join(classes)}"' if classes else "") + f">{_unbroken(text)}</{name}>"
+        classes += ["whole"] if (column in texts or column == 0) and len(text) <= _SHORT else []
+        text = _unbroken(text) if len(table.heading) > _MANY else _unbroken(text).replace(" ±", "\u00a0±")
+        return f"<{name}" + (f' class="{" ".join(classes)}"' if classes else "") + f">{text}</{name}>"
 
     head = "".join(cell("th", text, column) for column, text in enumerate(table.heading))
     body = [
@@ -317,10 +322,10 @@ def _all_cases(cohort: Cohort, pictured, folder: Path) -> str:
         words += [_text(case["structure"])] if len(texts) > 2 else []
         numbers = [(case[key], digits) for key, _, digits in _CASE_NUMBERS]
         numbers += [(after.get(_case_key(case)), 3)] if after else []
-        cells = [f'<td class="text">{word}</td>' for word in words]
+        cells = [f'<td class="text whole">{word}</td>' for word in words]
         cells += ["<td>–</td>" if value is None else f"<td>{value:.{digits}f}</td>" for value, digits in numbers]
         cells.append(f'<td class="text">{_text(", ".join(case["result_touches"]) or "–")}</td>')
-        cells.append(f'<td class="text file screen">{_files(case, folder)}</td>')
+        cells.append(f'<td class="text whole screen">{_files(case, folder)}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         '<h2 id="all-cases">All cases, worst first</h2><div class="scroll"><table><thead><tr>'

@@ -269,8 +269,8 @@ def volume_table(cohort: Cohort) -> Table:
                 f"{found.mae_mm3 / 1000:.3f}",
                 f"{found.rmse_mm3 / 1000:.3f}",
                 errors,
-                _signed(found.bias_mm3 / 1000, 3)
-                + ("" if math.isnan(low) else f" ({_signed(low, 3)}, {_signed(high, 3)})"),
+                _signed(found.bias_mm3 / 1000, 2)
+                + ("" if math.isnan(low) else f" ({_signed(low, 2)}, {_signed(high, 2)})"),
                 "–" if math.isnan(found.correlation) else f"{found.correlation:.4f}",
             ]
         )

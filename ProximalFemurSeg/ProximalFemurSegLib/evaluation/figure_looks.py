@@ -16,8 +16,8 @@ _LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0,
 _FAR_OUT = 3.0  # times the interquartile range beyond the quartiles (Tukey, Exploratory Data Analysis, 1977)
 _FEWEST = 8  # values of which quartiles tell anything
 _WORTH_IT = 2.5  # times longer an axis must be for its far ends to be cut
-_ROOM = 0.06
-BEYOND = "Triangles at an edge stand for cases beyond it, with their values."
+_ROOM, _ZERO_ROOM = 0.06, 0.03  # of an axis
+BEYOND = "Marks on an edge stand for cases beyond it, with their values."
 """What a caption says of an axis that was shortened."""
 
 
@@ -97,7 +97,7 @@ def readable_range(groups) -> tuple[float, float]:
     return low, high
 
 
-def shorten_axis(axes, groups) -> bool:
+def shorten_axis(axes, groups, from_zero: bool = False) -> bool:
     """End the vertical axis where `readable_range` says, and mark what lies beyond at its edges.
 
     Parameters
@@ -106,6 +106,8 @@ def shorten_axis(axes, groups) -> bool:
         In which everything has been drawn.
     groups : list of tuple of (Look, x, y)
         What was drawn.
+    from_zero : bool
+        The axis begins at 0, with room for whole marks, whether it is shortened or not.
 
     Returns
     -------
@@ -117,25 +119,40 @@ def shorten_axis(axes, groups) -> bool:
         return False
     low, high = readable_range(values)
     everything = np.concatenate(values)
-    if everything.min() >= low and everything.max() <= high:
-        return False
-    room = _ROOM * (high - low or 1.0)
-    bottom = low - room if everything.min() < low else axes.get_ylim()[0]
-    top = high + room if everything.max() > high else axes.get_ylim()[1]
-    axes.set_ylim(bottom, top)
+    shortened = bool(everything.min() < low or everything.max() > high)
+    if shortened:
+        room = _ROOM * (high - low or 1.0)
+        axes.set_ylim(low - room, high + room)
+    if from_zero:
+        top = max(axes.get_ylim()[1], 1e-3)
+        axes.set_ylim(-_ZERO_ROOM * top, top)
+        low = min(low, 0.0)
+    if shortened:
+        _mark_beyond(axes, groups, low, high)
+    return shortened
+
+
+def _mark_beyond(axes, groups, low: float, high: float) -> None:
+    bottom, top = axes.get_ylim()
+    written = set()
     for look, x, y in groups:
         for place, value in zip(x, y):
-            for outside, edge, mark, shift in ((value < low, bottom, "v", 4), (value > high, top, "^", -9)):
-                if outside:
-                    options = {"color": look.color, "markerfacecolor": look.mark["markerfacecolor"], "markersize": 5}
-                    axes.plot([place], [edge], marker=mark, clip_on=False, zorder=5, **options)
-                    axes.annotate(
-                        f"{value:.3g}",
-                        (place, edge),
-                        xytext=(5, shift),
-                        textcoords="offset points",
-                        fontsize=6.5,
-                        color=look.color,
-                        annotation_clip=False,
-                    )
-    return True
+            if low <= value <= high:
+                continue
+            below = value < low
+            edge, text = bottom if below else top, f"{value:.3g}"
+            axes.plot([place], [edge], markersize=5, clip_on=False, zorder=5, **look.mark)
+            if (place, text) in written:
+                continue
+            written.add((place, text))
+            axes.annotate(
+                text,
+                (place, edge),
+                xytext=(0, 5 if below else -5),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if below else "top",
+                rotation=90,
+                fontsize=6.5,
+                color="#444444",
+            )

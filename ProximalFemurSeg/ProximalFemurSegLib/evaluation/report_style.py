@@ -24,9 +24,10 @@ th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--lin
 td.text, th.text { text-align: left; }
 th { color: var(--faint); font-weight: 600; border-bottom: 2px solid var(--line);
   vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; } tbody tr:hover { background: var(--band); }
-td.best { font-weight: 700; } td.file { white-space: nowrap; }
-.beside { display: flex; flex-wrap: wrap; gap: 0 44px; } .beside table { width: auto; }
+th:first-child, td:first-child { text-align: left; } tbody tr:hover { background: var(--band); }
+td.best { font-weight: 700; } td.whole { white-space: nowrap; }
+.beside { display: grid; grid-template-columns: repeat(auto-fill, minmax(460px, 1fr)); gap: 0 40px; }
+.beside > div { min-width: 0; }
 .note { color: var(--faint); font-size: 13px; margin: 6px 0 0; }
 figure { margin: 18px 0 26px; } figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { color: var(--faint); font-size: 13px; }
@@ -34,7 +35,8 @@ figcaption { color: var(--faint); font-size: 13px; }
 .case { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; break-inside: avoid; }
 .view { position: relative; background: #111; } .view img { display: block; width: 100%; height: auto; }
 .view i, .view b { position: absolute; color: #fff; font: 600 12px sans-serif; text-shadow: 0 0 3px #000; }
-.view b { left: 10px; bottom: 8px; border-bottom: 3px solid #fff; text-align: center; }
+.view b { left: 10px; bottom: 8px; border-bottom: 3px solid #fff; text-align: center;
+  white-space: nowrap; }
 .case p { margin: 0; padding: 8px 12px; font-size: 13px; } .case p + p { padding-top: 0; color: var(--faint); }
 .key { margin-bottom: 12px; }
 .key span { display: inline-block; width: 22px; height: 4px; vertical-align: middle; margin: 0 6px 0 14px; }
@@ -43,9 +45,13 @@ footer { margin-top: 50px; padding-top: 12px; border-top: 1px solid var(--line);
 :target { outline: 3px solid #e69f00; }
 @media print { header { background: none; color: #000; padding: 0; } header p { color: #444; } nav { display: none; }
   body { font-size: 11px; } table { font-size: 10px; } th, td { padding: 3px 5px; } h2, h3 { break-after: avoid; }
-  figure, tr { break-inside: avoid; } .scroll { overflow: visible; } .cases { grid-template-columns: repeat(3, 1fr); }
+  figure, tr { break-inside: avoid; } .scroll { overflow: visible; } h2 + .note { break-after: avoid; }
+  .cases { grid-template-columns: repeat(4, 1fr); gap: 10px; } .case p { padding: 4px 6px; }
   .tile { flex-basis: 90px; padding: 8px 10px; } .tile b { font-size: 17px; } .tile span { font-size: 10px; }
-  figure img { max-height: 118mm; } .note, figcaption, dl, .case p { font-size: 10px; } a { color: inherit; }
+  figure { margin: 8px 0; } figure img { max-height: 92mm; } .note, figcaption, dl { font-size: 10px; }
+  .case p { font-size: 9px; }
+  a { color: inherit; }
   .view, .tile { print-color-adjust: exact; -webkit-print-color-adjust: exact; } .screen { display: none; }
-  .beside > div { break-inside: avoid; } #all-cases + div td { padding: 1px 5px; } }
+  .beside { grid-template-columns: repeat(2, 1fr); gap: 0 20px; } .beside > div { break-inside: avoid; }
+  #all-cases + div td { padding: 1px 5px; } }
 """
