@@ -97,7 +97,7 @@ def test_refused_regions_have_a_reason_and_no_number():
     _, inner, division = shell(GRIDS["QCT"], 18.0, 14.0)
     division = Division(division.labels, {}, {"intertrochanter": "Cut off."}, division.definition)
     table = region_volumes(division, inner)
-    empty = {"volume_mm3": None, "cortical_mm3": None, "trabecular_mm3": None, "reason": "Cut off."}
+    empty = {"volume_mm3": None, "voxels": None, "cortical_mm3": None, "trabecular_mm3": None, "reason": "Cut off."}
     assert table["intertrochanter"] == table["total_hip"] == empty
     assert reported_targets(table)["combination"] is None
     assert table["head"]["volume_mm3"] > 0

@@ -54,8 +54,9 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
     Written to the output folder:
       regions.nii.gz    1 head, 2 neck, 3 trochanter, 4 intertrochanter, 5 shaft
                         below the limit, 6 what could not be divided
-      regions.json      volumes in mm3, landmarks in RAS mm, planes, axes, angles
-                        in degrees, the definition of the regions, density
+      regions.json      volumes in mm3 (voxels that a cut passes through count
+                        in parts), landmarks in RAS mm, planes, axes, angles in
+                        degrees, the definition of the regions, density
       landmarks.mrk.json  landmarks, axes and planes for 3D Slicer; move what is
                         off, save, and give the file back as --landmarks
       thickness.nii.gz  with the endosteal mask: thickness of the cortex in mm,

@@ -47,18 +47,20 @@ def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[
     Returns
     -------
     dict
-        Region, and 'total_hip' (neck + trochanter + intertrochanter), to 'volume_mm3' and, with an endosteal mask,
-        'cortical_mm3' and 'trabecular_mm3'; those that could not be told have None and a 'reason'.
+        Region, and 'total_hip' (neck + trochanter + intertrochanter), to 'volume_mm3', 'voxels' (how many bear its
+        label, each counted whole) and, with an endosteal mask, 'cortical_mm3' and 'trabecular_mm3'; those that could
+        not be told have None and a 'reason'.
     """
     unit = division.labels.grid.voxel_volume_mm3
     whole = division.sums(np.ones(division.labels.array.shape, np.uint8)) * unit
     inner = None if endosteal is None else division.sums(endosteal.array) * unit
+    voxels = np.bincount(division.labels.array.ravel(), minlength=UNDIVIDED + 1)
     table = {}
     for label, name in REGIONS.items():
         if name in division.refused:
             table[name] = _refused(division.refused[name], inner is not None)
         elif label != UNDIVIDED or whole[label] > 0:
-            table[name] = _entry(whole[label], None if inner is None else inner[label])
+            table[name] = _entry(voxels[label], whole[label], None if inner is None else inner[label])
     missing = [name for label, name in REGIONS.items() if label in TOTAL_HIP and name in division.refused]
     parts = list(TOTAL_HIP)
     # Without the cut between the trochanters their sum is still known.
@@ -68,19 +70,20 @@ def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[
     if missing:
         table["total_hip"] = _refused(division.refused[missing[0]], inner is not None)
     else:
-        table["total_hip"] = _entry(whole[parts].sum(), None if inner is None else inner[parts].sum())
+        inner = None if inner is None else inner[parts].sum()
+        table["total_hip"] = _entry(voxels[parts].sum(), whole[parts].sum(), inner)
     return table
 
 
-def _entry(whole: float, inner: float | None) -> dict:
-    entry = {"volume_mm3": float(whole)}
+def _entry(voxels: int, whole: float, inner: float | None) -> dict:
+    entry = {"volume_mm3": float(whole), "voxels": int(voxels)}
     if inner is not None:
         entry.update(cortical_mm3=float(whole - inner), trabecular_mm3=float(inner))
     return entry
 
 
 def _refused(reason: str, compartments: bool) -> dict:
-    entry = {"volume_mm3": None}
+    entry = {"volume_mm3": None, "voxels": None}
     if compartments:
         entry.update(cortical_mm3=None, trabecular_mm3=None)
     return {**entry, "reason": reason}

@@ -41,6 +41,8 @@ class SectionStack:
         (n, h, w) float32: share of each pixel that belongs to the section around the axis; rows run along ``up``.
     closed : numpy.ndarray
         (n,) bool: the axis passes through bone there, and the section ends inside the plane's window.
+    sigma_mm : float
+        Blur of the field that they were cut from.
     """
 
     origin: np.ndarray
@@ -51,6 +53,7 @@ class SectionStack:
     step: float
     cover: np.ndarray
     closed: np.ndarray
+    sigma_mm: float
 
     @property
     def ticks(self) -> np.ndarray:
@@ -60,8 +63,13 @@ class SectionStack:
 
     @property
     def areas(self) -> np.ndarray:
-        """(n,) mm2; infinite where a section is not closed."""
-        return np.where(self.closed, self.cover.sum(axis=(1, 2), dtype=np.float64) * self.step**2, np.inf)
+        """(n,) mm2; infinite where a section is not closed.
+
+        What the blur took is given back: an outline of curvature k moves in by k * sigma^2 / 2, and the curvature of
+        any closed outline adds up to 2 pi.
+        """
+        areas = self.cover.sum(axis=(1, 2), dtype=np.float64) * self.step**2 + np.pi * self.sigma_mm**2
+        return np.where(self.closed, areas, np.inf)
 
     def centroids(self) -> np.ndarray:
         """(n, 2) mm along ``up`` and ``across`` of the sections' middles; 0 where there is none."""
@@ -115,7 +123,7 @@ def cut_sections(field: BoneField, origin, axis, proximal, stations, half: float
     slope = field.sigma_mm * np.sqrt(2 * np.pi) / step
     fringe = ndimage.binary_dilation(inside, _IN_PLANE) & ((parts == 0) | inside)
     cover = np.where(fringe, np.clip(0.5 + (values - 0.5) * slope, 0.0, 1.0), 0.0).astype(np.float32)
-    return SectionStack(origin, axis, up, across, stations, step, cover, closed)
+    return SectionStack(origin, axis, up, across, stations, step, cover, closed, field.sigma_mm)
 
 
 @dataclass(frozen=True, eq=False)
