@@ -10,6 +10,8 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed: the module is not driven here")
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
+import vtk  # noqa: E402
+
 from host.application import running  # noqa: E402
 from host.mrml_widgets import CTK, QMRML  # noqa: E402
 from host.strictness import API, Recorded, public_names  # noqa: E402
@@ -62,7 +64,9 @@ def layout(monkeypatch, headless):  # noqa: F811
 
     nodes = {name: headless.scene.AddNewNodeByClass("vtkMRMLSliceNode", name) for name in ("Red", "Green")}
     slices = {name: Recorded("qMRMLSliceWidget", mrmlSliceNode=lambda n=node: n) for name, node in nodes.items()}
-    view = Recorded("qMRMLThreeDView")
+    renderer = vtk.vtkRenderer()
+    window = SimpleNamespace(GetRenderers=lambda: SimpleNamespace(GetFirstRenderer=lambda: renderer))
+    view = Recorded("qMRMLThreeDView", renderWindow=lambda: window)
     table = headless.scene.AddNewNodeByClass("vtkMRMLTableViewNode", "T")
     tables = Recorded("qMRMLTableWidget", tableView=lambda: Recorded("qMRMLTableView", mrmlTableViewNode=lambda: table))
     layout_node = headless.scene.AddNewNodeByClass("vtkMRMLLayoutNode", "Layout")
@@ -79,7 +83,8 @@ def layout(monkeypatch, headless):  # noqa: F811
     application = Recorded("qSlicerApplication", layoutManager=lambda: manager)
     monkeypatch.setattr(slicer, "app", application, raising=False)
     monkeypatch.setattr(desktop_adapter.slicer, "app", application, raising=False)
-    return SimpleNamespace(nodes=nodes, view=view, table=table, node=layout_node, manager=manager)
+    return SimpleNamespace(nodes=nodes, view=view, camera=renderer.GetActiveCamera(), table=table, node=layout_node,
+                           manager=manager)
 
 
 def test_all_slices_go_through_the_middle_of_the_bone_and_3d_turns_to_it(layout, headless):  # noqa: F811
@@ -92,9 +97,24 @@ def test_all_slices_go_through_the_middle_of_the_bone_and_3d_turns_to_it(layout,
         matrix = slice_node.GetSliceToRAS()
         place = np.array([matrix.GetElement(row, 3) for row in range(3)])
         assert np.all(place > np.array(bounds[::2])) and np.all(place < np.array(bounds[1::2]))
-    assert [call[0] for call in layout.view.calls] == ["resetFocalPoint", "resetCamera"]
+    assert np.allclose(layout.camera.GetFocalPoint(), (np.array(bounds[::2]) + bounds[1::2]) / 2)
+    diagonal = np.linalg.norm(np.subtract(bounds[1::2], bounds[::2]))
+    assert layout.camera.GetDistance() < 3 * diagonal, "the bone fills the view, however large the image is"
+    assert layout.view.calls[-1] == ("scheduleRender",)
     adapter.jump((1.0, 2.0, 3.0))
     assert layout.nodes["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(3.0)
+
+
+def test_a_label_map_is_outlined_in_the_slices_and_taken_away_without_touching_anothers(layout, headless):  # noqa: F811
+    adapter = desktop_adapter.DesktopAdapter(headless.scene)
+    composites = [headless.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in layout.nodes]
+    one, other = (headless.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name) for name in ("one", "other"))
+    adapter.show_label_map(one, True)
+    assert {node.GetLabelVolumeID() for node in composites} == {one.GetID()}
+    assert all(node.GetUseLabelOutline() for node in layout.nodes.values())
+    composites[0].SetLabelVolumeID(other.GetID())
+    adapter.show_label_map(one, False)
+    assert [node.GetLabelVolumeID() for node in composites] == [other.GetID(), None]
 
 
 def test_the_modules_layout_is_described_once_and_shows_the_table(layout, headless):  # noqa: F811

@@ -144,6 +144,7 @@ def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel)
     assert shown["DSC"] == f"{overlap:.3f}"
     # Values fall by 5 a millimetre: between 60 and 40 lie 4 mm, on voxels of 1 to 2 mm.
     assert float(shown["ASD (mm)"]) == pytest.approx(4, abs=0.6)
+    assert len({table.rowHeight(r) for r in range(table.rowCount)}) == 1, "no row as high as text wrapped in a fold"
     model = host.scene.GetFirstNodeByClass("vtkMRMLModelNode")
     assert model.GetMesh().GetPointData().GetArray("SurfaceDistance") is not None
     choices = panel.ui.comparisonViewComboBox
@@ -245,6 +246,15 @@ def test_display_choices_reach_masks_and_maps(host, panel):  # noqa: F811
     panel.ui.thresholdSlider.value = 0.6
     host.wait_for(lambda: not panel.logic.session.live.moving)
     assert overlay.GetApplyThreshold() == 0, "the choice stays when the threshold moves"
+
+
+def test_the_overlay_follows_its_slider_at_once_not_one_step_behind(host, panel, monkeypatch):  # noqa: F811
+    shown = []
+    monkeypatch.setattr(panel.logic.adapter, "show_probability", lambda node, opacity: shown.append(opacity))
+    panel.ui.overlaySlider.value = 0.5
+    assert shown[-1] == pytest.approx(0.5)
+    panel.ui.overlaySlider.value = 0.0
+    assert shown[-1] == 0.0
 
 
 def test_everything_but_apply_works_without_torch(host, monkeypatch):  # noqa: F811

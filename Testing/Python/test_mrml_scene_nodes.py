@@ -81,6 +81,9 @@ def test_a_table_holds_numbers_texts_and_gaps(scene):  # noqa: F811
         {"structure": "neck", "volume": 2.0, "incomplete": "no", "note": "cut"},
     ]
     assert node.GetColumnUnitLabel("volume") == "cm3"
+    # A table view of Slicer heads a column with its title and "[unit]": the unit must not be there twice.
+    write_table(node, [Column("volume", "cm3", "Volume (cm3)")], [[1.5]])
+    assert (node.GetColumnTitle("volume"), node.GetColumnUnitLabel("volume")) == ("Volume", "cm3")
     write_table(node, columns[:1], [])
     assert read_table(node) == []
 

@@ -84,6 +84,17 @@ class DesktopAdapter(Adapter):
         self._show_layer(node, self._uncertainty, 0.6)
         self._uncertainty = node
 
+    def show_label_map(self, node, visible: bool) -> None:
+        """Outline a label map in the slice views, or take it away; to its display node they pay no heed."""
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if visible:
+                composite.SetLabelVolumeID(node.GetID())
+            elif composite.GetLabelVolumeID() == node.GetID():
+                composite.SetLabelVolumeID(None)
+        if visible:
+            for slice_node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+                slice_node.SetUseLabelOutline(True)
+
     def _show_layer(self, node, before, opacity):
         if node is not None:
             slicer.util.setSliceViewerLayers(foreground=node, foregroundOpacity=opacity)
@@ -134,5 +145,8 @@ class DesktopAdapter(Adapter):
         self.jump(middle)
         for index in range(layout.threeDViewCount):
             view = layout.threeDWidget(index).threeDView()
-            view.resetFocalPoint()
-            view.resetCamera()
+            # The view's own reset fits the box around everything, in which a bone is small.
+            renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
+            renderer.ResetCamera(bounds)
+            renderer.ResetCameraClippingRange()
+            view.scheduleRender()

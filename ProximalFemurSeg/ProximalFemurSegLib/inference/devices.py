@@ -135,7 +135,8 @@ def describe_device(device, precision) -> str:
     if device.type == "cuda":
         what = f"{torch.cuda.get_device_name(device)} ({device})"
     elif device.type == "cpu":
-        what = f"CPU ({torch.get_num_threads()} threads)"
+        threads = torch.get_num_threads()
+        what = f"CPU ({threads} thread{'s' if threads > 1 else ''})"
     else:
         what = "Apple GPU (mps)"
     return f"{what}, {str(precision).replace('torch.', '')}, torch {torch.__version__}"

@@ -116,3 +116,6 @@ def _add_legend(display, signed: bool) -> None:
     if legend is not None:
         legend.SetTitleText("distance (mm), + outside" if signed else "distance (mm)")
         legend.SetLabelFormat("%.1f")
+        # Its letters grow with it; Slicer's own size covers the bone in a small view.
+        legend.SetSize(0.1, 0.35)
+        legend.SetPosition(0.98, 0.5)

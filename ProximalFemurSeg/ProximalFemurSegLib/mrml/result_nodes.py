@@ -146,11 +146,11 @@ def write_measurements(adapter, nodes: ResultNodes, measurements) -> None:
     if nodes.table is None:
         nodes.table = create_table_node(adapter.scene, f"{nodes.input.GetName()} femur volumes")
     columns = [
-        Column("side"),
-        Column("structure"),
+        Column("side", "", "Side"),
+        Column("structure", "", "Structure"),
         Column("volume_mm3", "mm3", "Volume (mm3)"),
         Column("volume_cm3", "cm3", "Volume (cm3)"),
-        Column("incomplete"),
+        Column("incomplete", "", "Incomplete"),
     ]
     rows = [[row[column.key] for column in columns] for row in measurements["volumes"]]
     write_table(nodes.table, columns, rows)

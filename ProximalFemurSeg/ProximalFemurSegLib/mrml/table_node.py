@@ -53,7 +53,10 @@ def write_table(node, columns: Sequence[Column], rows: Sequence[Sequence]) -> No
         node.SetUseColumnTitleAsColumnHeader(True)
         for column in columns:
             node.SetColumnUnitLabel(column.key, column.unit)
-            node.SetColumnTitle(column.key, column.title or column.key)
+            # A table view writes the unit behind the title itself.
+            title = column.title or column.key
+            ending = f" ({column.unit})"
+            node.SetColumnTitle(column.key, title[: -len(ending)] if title.endswith(ending) else title)
     finally:
         node.EndModify(modified)
 

@@ -55,10 +55,11 @@ class ComparisonSection(Section):
             display.SetVisibility(visible)
             if node.IsA("vtkMRMLSegmentationNode"):
                 display.SetVisibility3D(visible and choice != DISTANCES and self.parameters.showSurface)
-        reference = self.reference
-        if reference.IsA("vtkMRMLSegmentationNode"):
-            # One of the two as a line only, so that they can be told apart.
-            reference.GetDisplayNode().SetVisibility2DFill(False)
+        # One of the two as a line only, so that they can be told apart.
+        if self.reference.IsA("vtkMRMLSegmentationNode"):
+            self.reference.GetDisplayNode().SetVisibility2DFill(False)
+        else:
+            self.logic.adapter.show_label_map(self.reference, shown[1])
         self.filling = True
         self.ui.comparisonViewComboBox.setCurrentIndex(choice)
         self.filling = False

@@ -124,8 +124,8 @@ class CorrectionSection(Section):
             self._correction.pause() if collapsed else self._correction.resume()
 
     def _show_clock(self):
-        if self._correction is not None:
-            self.ui.activeTimeLabel.text = presenter.clock_text(self._correction.active_s)
+        working = self._correction is not None
+        self.ui.activeTimeLabel.text = presenter.clock_text(self._correction.active_s) if working else ""
 
     def refresh(self):
         if self._correction is None:

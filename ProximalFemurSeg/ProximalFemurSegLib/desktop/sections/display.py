@@ -7,10 +7,7 @@ from .section import Section
 
 class DisplaySection(Section):
     def setup(self):
-        self.ui.overlaySlider.connect("valueChanged(double)", self.show)
-        self.ui.hideBelowCheckBox.connect("toggled(bool)", self.show)
-        self.ui.fillCheckBox.connect("toggled(bool)", self.show)
-        self.ui.surfaceCheckBox.connect("toggled(bool)", self.show)
+        self._shown = None
         self.ui.layoutButton.connect("clicked(bool)", self.on_layout)
         self.ui.centreButton.connect("clicked(bool)", self.on_centre)
 
@@ -20,10 +17,11 @@ class DisplaySection(Section):
     def on_centre(self):
         self.logic.adapter.centre(self.parameters.segmentation)
 
-    def show(self, value=None):
+    def show(self):
         """Bring the views up to what is chosen."""
         if not self.parameters:
             return
+        self._shown = self._chosen()
         adapter, parameters = self.logic.adapter, self.parameters
         adapter.show_probability(parameters.probabilityVolume, parameters.overlayOpacity)
         for node in (parameters.probabilityVolume, parameters.endostealProbabilityVolume):
@@ -37,5 +35,18 @@ class DisplaySection(Section):
             display.SetVisibility2DOutline(True)
             display.SetVisibility3D(parameters.showSurface and alone)
 
+    def _chosen(self):
+        parameters = self.parameters
+        return parameters.overlayOpacity, parameters.hideBelowThreshold, parameters.fillMasks, parameters.showSurface
+
     def refresh(self):
         self.ui.centreButton.enabled = self.parameters.segmentation is not None
+        # Not at the widgets' own signals: those may come here before the parameter node has heard of them.
+        if self._shown is None:
+            # What a scene that was opened shows is left as it is.
+            self._shown = self._chosen()
+        elif self._chosen() != self._shown:
+            self.show()
+
+    def leave(self):
+        self._shown = None

@@ -88,6 +88,8 @@ def fill_table(qt, widget, table) -> None:
 def set_up_table(qt, widget, stretched: int) -> None:
     """Columns as wide as their texts, one of them takes the rest."""
     widget.verticalHeader().setVisible(False)
+    # Before the panel is laid out every column is narrow, and a row would be made as high as its wrapped text.
+    widget.setWordWrap(False)
     header = widget.horizontalHeader()
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     header.setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
