@@ -13,7 +13,6 @@ from ProximalFemurSegLib.evaluation.cohort import CohortOptions, evaluate_cohort
 from ProximalFemurSegLib.evaluation.cohort_pictures import worst_pictures
 from ProximalFemurSegLib.evaluation.cohort_rows import read_cohort_table
 from ProximalFemurSegLib.evaluation.cohort_volumes import region_volumes
-from ProximalFemurSegLib.evaluation.correction_time import CorrectionRecord
 from ProximalFemurSegLib.evaluation.worst_slice import slice_axis, worst_slice
 from ProximalFemurSegLib.volume import Grid, Volume
 
@@ -289,17 +288,6 @@ def test_regions_with_and_without_cortex(tmp_path):
         "femoral neck",
         "neck, trochanter and intertrochanter",
     ]
-
-
-def test_times_of_the_paper():
-    records = [
-        CorrectionRecord("a", "AB", task, "2024-05-01T09:30:00+02:00", seconds, 0, 30, 0, 0)
-        for task, seconds in (("correction", 480.0), ("manual", 870.0))
-    ]
-    table = cohort_tables.time_table(records)
-    assert [row[2] for row in table.rows] == ["8 min 00 s", "14 min 30 s"]
-    assert "saves 6 min 30 s (45 %)" in table.note
-    assert cohort_tables.time_table([]) is None
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

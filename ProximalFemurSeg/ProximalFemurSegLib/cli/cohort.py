@@ -12,6 +12,7 @@ from .progress import Progress, progress_option
 _PATH = click.Path(path_type=Path)
 REPORT = "report.html"
 CSV = ("cases.csv", "summary.csv", "tests.csv", "volumes.csv")
+CORRECTIONS = "corrections.csv"
 
 
 @click.command(short_help="Tables, figures and a report from many cases.")
@@ -65,6 +66,7 @@ def cohort(table, output, threshold, steps, baseline, surface, tolerance, correc
       cases.csv           every metric of every case
       summary.csv         means, medians, intervals; tests.csv the paired tests
       volumes.csv         every volume beside its reference, in mm3
+      corrections.csv     every record of correction time, where there are any
       *.png, *.svg        the figures
     """
     from ..errors import BadInputError
@@ -107,7 +109,7 @@ def report_files(rows) -> list[str]:
     from ..evaluation.cohort_rows import VALIDATION
 
     figures = figure_names(row.structure for row in rows if row.split != VALIDATION)
-    return [REPORT, *CSV, *(f"{name}.{kind}" for name in figures for kind in ("png", "svg"))]
+    return [REPORT, *CSV, CORRECTIONS, *(f"{name}.{kind}" for name in figures for kind in ("png", "svg"))]
 
 
 def means_of(measured) -> list[dict]:
@@ -132,6 +134,7 @@ def write_cohort(measured, options, folder, final_folder, title="", baseline=Non
     from ..evaluation.cohort_figures import draw_figures
     from ..evaluation.cohort_pictures import worst_pictures
     from ..evaluation.cohort_report import write_report
+    from ..evaluation.correction_tables import corrections_csv, time_table
 
     tests = tables.paired_tests(measured, baseline)
     groups = [("Segmentation", [*tables.segmentation_tables(measured), tables.structure_table(measured)])]
@@ -139,7 +142,7 @@ def write_cohort(measured, options, folder, final_folder, title="", baseline=Non
                    tables.star_tables(tests) if baseline is None else tables.baseline_tables(tests)))
     groups.append(("Volumes", [tables.volume_table(measured)]))
     groups.append(("Readers", [tables.reader_table(measured)]))
-    groups.append(("Correction time", [tables.time_table(records)]))
+    groups.append(("Correction time", [time_table(records)]))
     groups.append(("Thresholds", [tables.point_table(measured)]))
     groups = [(name, [found for found in group if found is not None]) for name, group in groups]
     groups = [(name, group) for name, group in groups if group]
@@ -147,6 +150,8 @@ def write_cohort(measured, options, folder, final_folder, title="", baseline=Non
              tables.volumes_csv(measured))
     for name, text in zip(CSV, texts):
         (folder / name).write_bytes(text.encode("utf-8"))
+    if records:
+        (folder / CORRECTIONS).write_bytes(corrections_csv(records).encode("utf-8"))
     progress("drawing", 0, 2)
     figures = draw_figures(measured)
     for name, (_, _, files) in figures.items():

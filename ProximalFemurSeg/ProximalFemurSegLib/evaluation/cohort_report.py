@@ -17,6 +17,7 @@ from .statistics import summarise
 
 _NUMERIC = re.compile(r"|ns|\*+|–|[+−-]?\d.*")
 _BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
+_HYPHENED = re.compile(r"[^\s<>]+-[^\s<>]+")
 _SHORT = 24  # letters of a name that is not broken
 _MANY = 9  # columns, with which a standard deviation goes below its mean
 _DEFINITIONS = (
@@ -203,7 +204,9 @@ def _table(table: Table, with_title: bool = True) -> str:
 def _unbroken(text: str) -> str:
     """A cell may be broken before a standard deviation or a bracket, and nowhere within."""
     text = text.replace("± ", "±\u00a0")
-    return _text(_BRACKETS.sub(lambda found: found[0].replace(" ", "\u00a0"), text))
+    text = _text(_BRACKETS.sub(lambda found: found[0].replace(" ", "\u00a0"), text)).replace("+ ", "+\u00a0")
+    # Browsers break a name such as U-Net behind its hyphen.
+    return _HYPHENED.sub(lambda found: f'<span class="whole">{found[0]}</span>', text)
 
 
 def _data(kind: str, content: bytes) -> str:
@@ -277,7 +280,7 @@ def _worst(cohort: Cohort, pictures, folder: Path) -> str:
             f"<p><b>{_text(name)}</b><br>DSC {case['dice']:.3f}, ASD {_distance(case['asd_mm'])}, "
             f"MSD {_distance(case['msd_mm'])}</p>"
             f"<p>{shown.view.capitalize()} slice at {position}, {_plural(shown.wrong_voxels, 'voxel')} wrong. "
-            f"{_files(case, folder)}</p></div>"
+            f'<span class="screen">{_files(case, folder)}</span></p></div>'
         )
     return (
         '<h2 id="worst-cases">Worst cases</h2><p class="note key">By DSC, each on the slice with the most wrong '

@@ -11,7 +11,6 @@ import numpy as np
 
 from .cohort import POSTPROCESSED, Cohort
 from .cohort_volumes import WHOLE
-from .correction_time import compare_times, minutes_and_seconds
 from .statistics import Summary, bootstrap_interval, compare_models, stars, summarise
 from .volumes import VolumeAgreement
 
@@ -359,37 +358,11 @@ def point_table(cohort: Cohort) -> Table | None:
     )
 
 
-def time_table(records) -> Table | None:
-    """Time at work with a draft and without (ISMRM-2017); None without records."""
-    if not records:
-        return None
-    found = compare_times(records)
-    rows = [
-        [
-            name,
-            str(summary.count),
-            minutes_and_seconds(summary.mean),
-            minutes_and_seconds(summary.sd),
-            minutes_and_seconds(summary.median),
-        ]
-        for name, summary in (("correcting a draft", found.correction), ("from nothing", found.manual))
-        if summary.count
-    ]
-    note = "Time at work; gaps without any action are left out. Each reader counts once on a subject."
-    if math.isfinite(found.saved_s):
-        of = f"over {found.paired} pairs" if found.paired else "between the two means"
-        note += f" A draft saves {minutes_and_seconds(found.saved_s)} ({found.saved_percent:.0f} %) {of}"
-        if math.isfinite(found.saved_interval_s[0]):
-            low, high = map(minutes_and_seconds, found.saved_interval_s)
-            note += f", 95 % interval {low} to {high}, Wilcoxon p = {found.p_value:.2g}"
-        note += "."
-    return Table("Correction time", note, ["Task", "n", "Mean", "SD", "Median"], rows)
-
-
 # --- CSV, with every digit ---
 
 
-def _csv(heading, rows) -> str:
+def csv_text(heading, rows) -> str:
+    """Lines of values that commas separate; what is not a number is an empty cell."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(heading)
@@ -406,7 +379,7 @@ def cases_csv(cohort: Cohort) -> str:
     columns = [n for n in _CASE_COLUMNS if any(case.get(n) not in (None, "") for case in cohort.cases)]
     columns += list(dict.fromkeys(names))
     rows = [[_cell(case.get(name)) for name in columns] for case in cohort.cases]
-    return _csv(columns, rows)
+    return csv_text(columns, rows)
 
 
 def _cell(value):
@@ -457,7 +430,7 @@ def summary_csv(cohort: Cohort) -> str:
                         s.largest,
                     ]
                 )
-    return _csv(heading, rows)
+    return csv_text(heading, rows)
 
 
 def tests_csv(tests) -> str:
@@ -475,7 +448,7 @@ def tests_csv(tests) -> str:
         "p_holm",
         "stars",
     ]
-    return _csv(
+    return csv_text(
         heading,
         [
             [
@@ -499,4 +472,4 @@ def tests_csv(tests) -> str:
 def volumes_csv(cohort: Cohort) -> str:
     """Every volume beside its reference."""
     columns = ["subject", "model", "structure", "region", "result_mm3", "reference_mm3"]
-    return _csv(columns, [[entry[name] for name in columns] for entry in cohort.volumes])
+    return csv_text(columns, [[entry[name] for name in columns] for entry in cohort.volumes])

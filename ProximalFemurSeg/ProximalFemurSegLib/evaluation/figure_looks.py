@@ -133,26 +133,30 @@ def shorten_axis(axes, groups, from_zero: bool = False) -> bool:
 
 
 def _mark_beyond(axes, groups, low: float, high: float) -> None:
+    from matplotlib.patheffects import withStroke
+
     bottom, top = axes.get_ylim()
-    written = set()
+    beyond: dict[tuple[float, bool], list[str]] = {}
     for look, x, y in groups:
         for place, value in zip(x, y):
             if low <= value <= high:
                 continue
-            below = value < low
-            edge, text = bottom if below else top, f"{value:.3g}"
-            axes.plot([place], [edge], markersize=5, clip_on=False, zorder=5, **look.mark)
-            if (place, text) in written:
-                continue
-            written.add((place, text))
-            axes.annotate(
-                text,
-                (place, edge),
-                xytext=(0, 5 if below else -5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom" if below else "top",
-                rotation=90,
-                fontsize=6.5,
-                color="#444444",
-            )
+            below = bool(value < low)
+            axes.plot([place], [bottom if below else top], markersize=5, clip_on=False, zorder=5, **look.mark)
+            texts = beyond.setdefault((place, below), [])
+            if f"{value:.3g}" not in texts:
+                texts.append(f"{value:.3g}")
+    for (place, below), texts in beyond.items():
+        text = axes.annotate(
+            ", ".join(texts),
+            (place, bottom if below else top),
+            xytext=(0, 5 if below else -5),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if below else "top",
+            rotation=90,
+            fontsize=6.5,
+            color="#444444",
+            zorder=6,
+        )
+        text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])

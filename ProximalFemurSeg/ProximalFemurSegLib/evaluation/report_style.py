@@ -25,7 +25,7 @@ td.text, th.text { text-align: left; }
 th { color: var(--faint); font-weight: 600; border-bottom: 2px solid var(--line);
   vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; } tbody tr:hover { background: var(--band); }
-td.best { font-weight: 700; } td.whole { white-space: nowrap; }
+td.best { font-weight: 700; } .whole { white-space: nowrap; }
 .beside { display: grid; grid-template-columns: repeat(auto-fill, minmax(460px, 1fr)); gap: 0 40px; }
 .beside > div { min-width: 0; }
 .note { color: var(--faint); font-size: 13px; margin: 6px 0 0; }
