@@ -54,13 +54,15 @@ def write_series(
     return places
 
 
-def write_volume_as_series(volume, folder):
-    """An MR series of a volume whose values are whole numbers from 0 to 4095."""
+def write_volume_as_series(volume, folder, modality="MR", **tags):
+    """A series of a volume, its values rounded: an MR from 0 to 4095, a CT from -1024 HU to 3071 HU."""
     lps = np.diag([-1.0, -1.0, 1.0])
     axes = lps @ volume.grid.direction
     i, j, k = volume.grid.spacing
     first = lps @ volume.grid.origin
     # The normal of the slices is that of their axes; where the volume runs the other way, the slices do, too.
     forward = np.sign(np.dot(np.cross(axes[:, 0], axes[:, 1]), axes[:, 2]))
-    write_series(folder, volume.array.astype(np.uint16), (*axes[:, 0], *axes[:, 1]), forward * k, first,
-                 PixelSpacing=[j, i], RescaleIntercept="0", SOPClassUID=MR, Modality="MR")
+    zero, uid = {"MR": (0, MR), "CT": (-1024, CT)}[modality]
+    stored = np.clip(np.rint(volume.array.astype(np.float64) - zero), 0, 4095).astype(np.uint16)
+    write_series(folder, stored, (*axes[:, 0], *axes[:, 1]), forward * k, first, PixelSpacing=[j, i],
+                 RescaleIntercept=str(zero), SOPClassUID=uid, Modality=modality, **tags)

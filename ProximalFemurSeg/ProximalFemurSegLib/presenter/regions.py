@@ -45,16 +45,19 @@ def regions_table(rows: Sequence[dict]) -> ResultTable:
     )
     used = [column for column in columns if any(row.get(column[0]) not in ("", None) for row in rows)]
     sides = list(dict.fromkeys(row["side"] for row in rows))
-    texts, notes = [], []
+    texts, reasons = [], {}
     for row in rows:
+        if row["region"] == "undivided" and not float(row["volume_cm3"] or 0) >= 0.05:
+            continue
         title = sentence(_(row["region"]))
         if len(sides) > 1:
             title = _("{side}, {region}").format(side=sentence(_(row["side"])), region=_(row["region"]))
         texts.append((title, *(_number(row.get(key), digits) for key, _title, digits in used)))
         if row.get("refused"):
-            notes.append(f"{title}: {row['refused']}")
+            reasons.setdefault(row["refused"], []).append(title)
     header = (_("Region"), *(title for _key, title, _digits in used))
-    return ResultTable(header, tuple(texts), tuple(dict.fromkeys(notes)))
+    notes = (f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items())
+    return ResultTable(header, tuple(texts), tuple(notes))
 
 
 def geometry_table(rows: Sequence[dict]) -> ResultTable:
