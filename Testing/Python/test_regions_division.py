@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.regions.compartments import region_volumes
@@ -142,8 +143,9 @@ def test_a_cut_through_voxels_counts_them_in_parts(bone, landmarks, tilt):
 
 def test_what_the_field_of_view_lacks_is_refused_and_the_rest_comes_out():
     bone = Bone(bottom=-70.0)
-    measured = measure_regions(bone.mask)
+    measured = measure_regions(bone.mask, bone.with_array(binary_erosion(bone.mask.array, iterations=2)))
     result = measured.femora[0]
+    assert set(result.thickness.summary()) == {"head", "neck", "undivided"}
     assert set(result.division.refused) == {"trochanter", "intertrochanter", "shaft"}
     assert all(result.division.refused.values())
     truth = true_volumes(bone)

@@ -122,6 +122,31 @@ def test_geometry_of_a_built_femur(side):
     assert neck["cortex"]["moment_mm4"] == pytest.approx(np.pi / 4 * (WAIST**4 - (WAIST - 3) ** 4), rel=0.1)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_angles_agree_with_landmarks_placed_by_hand(side):
+    """By hand: four points where the construction has them, each a mm or so off as a reader's would be."""
+    bone = Bone(side, pose=turn(12, (0, 0, 1)), spacing=1.5)
+    rng = np.random.default_rng(5)
+    places = {"head_center": (0, 0, 0), "neck_center": 24 * np.array([-0.8192, 0, -0.5736]),
+              "shaft_proximal": (-OFFSET, 0, -72.0), "shaft_distal": (-OFFSET, 0, -140.0)}
+    placed = {name: bone.patient(np.add(place, rng.uniform(-0.6, 0.6, 3))) for name, place in places.items()}
+    # Worked out from the points alone: between the neck's line and the shaft's; and how far the neck's runs forward
+    # of the frontal plane, seen along the shaft.
+    neck = placed["neck_center"] - placed["head_center"]
+    shaft = placed["shaft_proximal"] - placed["shaft_distal"]
+    neck, shaft = neck / np.linalg.norm(neck), shaft / np.linalg.norm(shaft)
+    angle = np.degrees(np.arccos(neck @ shaft))
+    sideways = np.cross([0.0, 1.0, 0.0], shaft)
+    forward = np.degrees(np.arctan2(-neck @ np.cross(shaft, sideways), abs(neck @ sideways)))
+
+    by_hand = measure_geometry(find_landmarks(bone.mask, placed=placed))
+    assert by_hand["neck_shaft_angle_deg"] == pytest.approx(angle, abs=0.1)
+    assert by_hand["anteversion_deg"] == pytest.approx(forward, abs=0.5)
+    found = measure_geometry(find_landmarks(bone.mask))
+    assert found["neck_shaft_angle_deg"] == pytest.approx(angle, abs=3.0)
+    assert found["anteversion_deg"] == pytest.approx(forward, abs=3.0)
+
+
 def test_what_is_not_known_is_none():
     bone = Bone(bottom=-62.0)
     values = measure_geometry(find_landmarks(bone.mask))

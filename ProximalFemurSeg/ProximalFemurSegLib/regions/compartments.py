@@ -59,7 +59,7 @@ def region_volumes(division: Division, endosteal: Volume | None = None) -> dict[
     for label, name in REGIONS.items():
         if name in division.refused:
             table[name] = _refused(division.refused[name], inner is not None)
-        elif label != UNDIVIDED or whole[label] > 0:
+        elif label != UNDIVIDED or voxels[label] > 0:
             table[name] = _entry(voxels[label], whole[label], None if inner is None else inner[label])
     missing = [name for label, name in REGIONS.items() if label in TOTAL_HIP and name in division.refused]
     parts = list(TOTAL_HIP)

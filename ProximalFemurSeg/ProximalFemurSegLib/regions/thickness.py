@@ -40,9 +40,13 @@ class ThicknessMap:
     regions: np.ndarray
 
     def summary(self) -> dict[str, dict]:
-        """Mean, standard deviation and percentiles in mm of every region, weighted by surface area."""
+        """Mean, standard deviation and percentiles in mm of every region, weighted by surface area.
+
+        The total hip is among them where its three regions are.
+        """
         groups = {name: self.regions == label for label, name in REGIONS.items()}
-        groups["total_hip"] = np.isin(self.regions, TOTAL_HIP)
+        if set(TOTAL_HIP) <= set(np.unique(self.regions).tolist()):
+            groups["total_hip"] = np.isin(self.regions, TOTAL_HIP)
         return {name: _statistics(self.thickness_mm[m], self.areas[m]) for name, m in groups.items() if m.any()}
 
     def on_grid(self, grid) -> np.ndarray:
