@@ -13,6 +13,7 @@ from region_bones import (
     BASE_AT,
     LESSER_LOWER,
     NECK_AXIS,
+    OFFSET,
     RADIUS,
     SMALLEST_AREA,
     TIP,
@@ -130,6 +131,16 @@ def test_condyles_turned_against_the_neck_give_the_anteversion(side):
     assert find_landmarks(bone.mask).condylar_axis is None
     cut = find_landmarks(bone.with_array(array & (bone.local[..., 2] > -372.0)))
     assert cut.condylar_axis is None and cut.reason("condyle_medial")
+
+
+def test_a_shaft_as_wide_as_the_lesser_trochanter_does_not_send_its_edge_away():
+    bone = Bone()
+    x, y, z = np.moveaxis(bone.local, -1, 0)
+    wide = (np.hypot(x + OFFSET, y) < 25.0) & (z < -74) & (z > -150)
+    marks = find_landmarks(bone.with_array(bone.mask.array | wide))
+    lower = marks.points["lesser_trochanter_lower"]
+    assert -85.0 < ((lower.position - bone.center) @ bone.linear)[2] < -62.0
+    assert lower.confidence < 0.5 and "proportions" in lower.reason
 
 
 @pytest.mark.parametrize("bottom", [-62.0, -75.0])

@@ -253,6 +253,8 @@ class _Finder:
             lower = None
         at = None if lower is None else self.frame.to_patient((0.0, 0.0, lower))
         cut = none if lesser is None else "The bone ends before the lesser trochanter has sunk into the shaft."
+        if at is not None and not lesser.sinks:
+            clear, small = 0.3, "The shaft below is as wide; the place follows from the bone's proportions."
         at = self.put("lesser_trochanter_lower", at, clear, cut if at is None else small)
         if at is not None and self.frame is not None:
             lower = float(self.frame.to_local(at)[2])

@@ -17,6 +17,8 @@ _POSTEROMEDIAL = np.deg2rad(np.arange(-100.0, 1.0, 5.0))  # from medial (0) towa
 _LATERAL = np.deg2rad(np.arange(165.0, 196.0, 5.0))
 _SECTOR = np.deg2rad(10.0)  # standard deviation of the directions that are averaged
 _SHAFT_BELOW = (18.0, 25.0)  # mm below the tip of the lesser trochanter: what the shaft's own outline is read from
+_SLANT_BELOW = 40.0  # mm below the tip: how much of a widening shaft is looked at
+_USUAL_LOWER = 19.0  # mm from the tip of the lesser trochanter to its lower edge: 17 to 21 in ten real femora
 _FLAT_MM = 0.3  # a corner that stands out by less says little
 _ROUNDING = 1.8  # mm
 SUNK_MM = 1.0  # the lesser trochanter ends where it stands out by less
@@ -90,11 +92,14 @@ class LesserTrochanter:
         Over the chord between the surface above and below it.
     lower_height : float or None
         mm along the shaft from the head's centre: where it has sunk into the shaft; None if that is not in view.
+    sinks : bool
+        False where the shaft below is as wide, and the height follows from the bone's proportions.
     """
 
     tip: np.ndarray
     prominence_mm: float
     lower_height: float | None
+    sinks: bool
 
 
 def find_lesser_trochanter(
@@ -144,7 +149,7 @@ def find_lesser_trochanter(
     tip = frame.origin + height * frame.proximal + top * (
         np.cos(angle) * frame.medial + np.sin(angle) * frame.anterior
     )
-    return LesserTrochanter(tip, prominence, _lower_edge(heights, profile, height))
+    return LesserTrochanter(tip, prominence, *_lower_edge(heights, profile, height, scale))
 
 
 def _summit(heights, profile, guess: float, reach: float) -> float:
@@ -156,18 +161,26 @@ def _summit(heights, profile, guess: float, reach: float) -> float:
     return height if heights[near[0]] + 0.5 < height < heights[near[-1]] - 0.5 else guess
 
 
-def _lower_edge(heights, profile, tip: float) -> float | None:
-    """Where, going down from its tip, the lesser trochanter stands out by less than a mm over the shaft below."""
+def _lower_edge(heights, profile, tip: float, scale: float) -> tuple[float | None, bool]:
+    """Where, going down from its tip, the lesser trochanter stands out by less than a mm over the shaft below.
+
+    A shaft that is as wide as the tip further down leaves no such place: then it is where it lies in most bones, and
+    the second value is False.
+    """
     low = max(tip - _SHAFT_BELOW[1], heights[0])
     if low > tip - _SHAFT_BELOW[0] - 2.0:
-        return None
+        return None, False
     below = np.interp(np.linspace(low, tip - _SHAFT_BELOW[0], 29), heights, profile)
     excess = profile - float(below.mean()) - SUNK_MM
+    higher, top = tip, float(np.interp(tip, heights, excess))
+    if top <= 0:
+        return tip - _USUAL_LOWER * scale, False
     for index in range(int(np.searchsorted(heights, tip)) - 1, -1, -1):
         if excess[index] < 0:
-            low, high = excess[index], excess[index + 1]
-            return float(heights[index] + (-low / max(high - low, 1e-9)) * (heights[index + 1] - heights[index]))
-    return None
+            share = -excess[index] / (top - excess[index])
+            return float(heights[index] + share * (higher - heights[index])), True
+        higher, top = heights[index], float(excess[index])
+    return None, False
 
 
 def find_vastus_ridge(
