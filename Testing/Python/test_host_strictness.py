@@ -132,3 +132,12 @@ def test_the_layout_is_well_formed_and_has_every_view_once():
 
     views = [view.get("singletontag") for view in ElementTree.fromstring(LAYOUT).iter("view")]
     assert sorted(views) == ["1", "Green", "Red", "TableView1", "Yellow"]
+
+
+def test_a_mode_for_a_column_that_is_not_there_is_refused():
+    with running() as host:
+        table = host.qt.QTableWidget()
+        table.setColumnCount(1)
+        table.horizontalHeader().setSectionResizeMode(0, host.qt.QHeaderView.Stretch)
+        with pytest.raises(IndexError, match="there is no column 1"):
+            table.horizontalHeader().setSectionResizeMode(1, host.qt.QHeaderView.Stretch)

@@ -147,6 +147,9 @@ def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel)
     assert len({table.rowHeight(r) for r in range(table.rowCount)}) == 1, "no row as high as text wrapped in a fold"
     model = host.scene.GetFirstNodeByClass("vtkMRMLModelNode")
     assert model.GetMesh().GetPointData().GetArray("SurfaceDistance") is not None
+    display = panel.parameters.segmentation.GetDisplayNode()
+    panel.ui.overlaySlider.value = 0.5
+    assert not display.GetVisibility3D(), "the coloured surface stands there alone, whatever else is chosen"
     choices = panel.ui.comparisonViewComboBox
     for title, visible in (("Result", (True, False, False)), ("Reference", (False, True, False))):
         choices.setCurrentText(title)

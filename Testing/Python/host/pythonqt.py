@@ -63,6 +63,19 @@ def connect(self, signature, slot):
     return True
 
 
+def _refuse_absent_columns():
+    """Qt 5 without assertions writes beyond its memory where a column of a table is not there: fail here instead."""
+    header = QtWidgets.QHeaderView
+    unguarded = header.setSectionResizeMode
+
+    def guarded(self, *arguments):
+        if len(arguments) == 2 and not 0 <= arguments[0] < self.count():
+            raise IndexError(f"the table has {self.count()} columns, there is no column {arguments[0]}")
+        unguarded(self, *arguments)
+
+    header.setSectionResizeMode = guarded
+
+
 def _number_of_arguments(function):
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -81,6 +94,7 @@ def qt_module():
         for name in dir(source):  # dir, not vars: PySide6 makes its classes when they are asked for
             if not name.startswith("_"):
                 setattr(module, name, getattr(source, name))
+    _refuse_absent_columns()
     for value in list(vars(module).values()):
         if inspect.isclass(value) and issubclass(value, QtCore.QObject):
             _make_properties_attributes(value)

@@ -16,7 +16,6 @@ BOTH, RESULT, REFERENCE, DISTANCES = range(4)
 
 class ComparisonSection(Section):
     def setup(self):
-        self.ui.comparisonTable.setColumnCount(1)
         set_up_table(qt, self.ui.comparisonTable, 0)
         self.ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.on_reference)
         self.ui.compareButton.connect("clicked(bool)", self.on_compare)

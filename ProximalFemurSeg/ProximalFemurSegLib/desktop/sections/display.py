@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...mrml.comparison import distances_shown
 from .section import Section
 
 
@@ -33,7 +34,9 @@ class DisplaySection(Section):
             alone = not self.logic.regions_shown
             display.SetVisibility2DFill(parameters.fillMasks and alone)
             display.SetVisibility2DOutline(True)
-            display.SetVisibility3D(parameters.showSurface and alone)
+            # Two surfaces in one place would show through each other.
+            covered = distances_shown(adapter.scene, parameters.segmentation)
+            display.SetVisibility3D(parameters.showSurface and alone and not covered)
 
     def _chosen(self):
         parameters = self.parameters

@@ -90,6 +90,8 @@ def set_up_table(qt, widget, stretched: int) -> None:
     widget.verticalHeader().setVisible(False)
     # Before the panel is laid out every column is narrow, and a row would be made as high as its wrapped text.
     widget.setWordWrap(False)
+    # Slicer's Qt crashes over a mode for a column that is not there.
+    widget.setColumnCount(max(widget.columnCount, stretched + 1))
     header = widget.horizontalHeader()
     header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     header.setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
