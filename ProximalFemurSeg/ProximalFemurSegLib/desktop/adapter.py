@@ -9,6 +9,8 @@ from ..running.child import Child
 from .layout import show_layout
 from .surface_maker import SurfaceMaker
 
+_NEARER = 1.4
+
 
 class DesktopAdapter(Adapter):
     """Shows results in the layout's views; saves undo states in the Segment Editor where that holds the segmentation.
@@ -145,8 +147,9 @@ class DesktopAdapter(Adapter):
         self.jump(middle)
         for index in range(layout.threeDViewCount):
             view = layout.threeDWidget(index).threeDView()
-            # The view's own reset fits the box around everything, in which a bone is small.
-            renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
-            renderer.ResetCamera(bounds)
-            renderer.ResetCameraClippingRange()
-            view.scheduleRender()
+            view.resetFocalPoint()
+            view.resetCamera()
+            # That leaves as much room around the view's box as the box has; nearer, the box just fits.
+            camera = view.cameraNode()
+            camera.GetCamera().Dolly(_NEARER)
+            camera.ResetClippingRange()
