@@ -112,6 +112,7 @@ class ProximalFemurSegParameterNode:
     showSurface: bool = True
     showUncertainty: bool = False
     signedDistance: bool = False
+    comparisonView: Annotated[int, WithinRange(0, 4)] = 0
     neckMode: str = "adaptive"
     distalLimit: str = "lesser-trochanter"
     showRegions: bool = True

@@ -15,7 +15,7 @@ from host.mrml_widgets import CTK, QMRML  # noqa: E402
 from host.strictness import API, Recorded, public_names  # noqa: E402
 from mrml_scenes import headless, make_labels, scene  # noqa: E402, F401
 from ProximalFemurSegLib.desktop import adapter as desktop_adapter  # noqa: E402
-from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID  # noqa: E402
+from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID, SIDE_BY_SIDE, SIDE_BY_SIDE_ID  # noqa: E402
 from test_mrml_surfaces import segmentation  # noqa: E402
 
 MODULE = Path(desktop_adapter.__file__).parents[2]
@@ -122,11 +122,57 @@ def test_the_modules_layout_is_described_once_and_shows_the_table(layout, headle
     assert layout.table.GetTableNodeID() == table.GetID()
 
 
-def test_the_layout_is_well_formed_and_has_every_view_once():
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        (LAYOUT, ["1", "Green", "Red", "TableView1", "Yellow"]),
+        (SIDE_BY_SIDE, ["Green", "GreenReference", "Red", "RedReference"]),
+    ],
+)
+def test_the_layouts_are_well_formed_and_have_every_view_once(description, expected):
     import xml.etree.ElementTree as ElementTree
 
-    views = [view.get("singletontag") for view in ElementTree.fromstring(LAYOUT).iter("view")]
-    assert sorted(views) == ["1", "Green", "Red", "TableView1", "Yellow"]
+    views = [view.get("singletontag") for view in ElementTree.fromstring(description).iter("view")]
+    assert sorted(views) == expected
+
+
+def test_two_segmentations_stand_side_by_side_and_together_again(layout, headless, monkeypatch):  # noqa: F811
+    names = ("Red", "Green", "RedReference", "GreenReference")
+    composites = {n: headless.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", n) for n in names}
+    slices = {n: headless.scene.AddNewNodeByClass("vtkMRMLSliceNode", n) for n in names}
+    present = [3]
+
+    class Manager(Recorded):
+        layout = property(lambda self: present[0])
+
+    manager = Manager(
+        "qSlicerLayoutManager",
+        layoutLogic=layout.manager.layoutLogic,
+        sliceViewNames=lambda: [],
+        threeDViewCount=0,
+        setLayout=lambda number: present.__setitem__(0, number),
+        sliceWidget=lambda name: Recorded(
+            "qMRMLSliceWidget", mrmlSliceCompositeNode=lambda: composites[name], mrmlSliceNode=lambda: slices[name]
+        ),
+    )
+    monkeypatch.setattr(desktop_adapter.slicer.app, "layoutManager", lambda: manager, raising=False)
+    shown = []
+    monkeypatch.setattr(desktop_adapter.slicer.util, "setSliceViewerLayers", lambda **layers: shown.append(layers))
+    adapter = desktop_adapter.DesktopAdapter(headless.scene)
+    one = segmentation(headless.scene, "oblique", make_labels())
+    other = headless.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "other")
+    adapter.show_side_by_side("image", one, other)
+    adapter.show_side_by_side("image", one, other)
+    assert present == [SIDE_BY_SIDE_ID] and shown[0] == {"background": "image", "fit": True}
+    views = [one.GetDisplayNode().GetNthViewNodeID(n) for n in range(one.GetDisplayNode().GetNumberOfViewNodeIDs())]
+    assert views == ["vtkMRMLSliceNodeRed", "vtkMRMLSliceNodeGreen"]
+    assert [composites[n].GetLabelVolumeID() for n in names] == [None, None, other.GetID(), other.GetID()]
+    assert all(composite.GetHotLinkedControl() for composite in composites.values())
+    adapter.show_together(one, other)
+    assert present == [3] and one.GetDisplayNode().GetNumberOfViewNodeIDs() == 0
+    present[0] = 4
+    adapter.show_together(one, other)
+    assert present == [4], "a layout that the user chose is left alone"
 
 
 def test_a_mode_for_a_column_that_is_not_there_is_refused():

@@ -151,10 +151,23 @@ def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel)
     panel.ui.overlaySlider.value = 0.5
     assert not display.GetVisibility3D(), "the coloured surface stands there alone, whatever else is chosen"
     choices = panel.ui.comparisonViewComboBox
-    for title, visible in (("Result", (True, False, False)), ("Reference", (False, True, False))):
+    assert choices.currentText == "Both, with distances in 3D"
+    legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
+    assert (legend.GetTitleText(), bool(legend.GetVisibility())) == ("distance (mm)", True)
+    expected = {"Side by side": (True, True, False), "Result": (True, False, False), "Reference": (False, True, False)}
+    for title, visible in expected.items():
         choices.setCurrentText(title)
         nodes = (panel.parameters.segmentation, reference, model)
         assert tuple(bool(node.GetDisplayNode().GetVisibility()) for node in nodes) == visible
+    # Red where the two are 3 mm apart, whatever else there is.
+    panel.ui.rangeSpinBox.value = 3.0
+    panel.ui.signedCheckBox.click()
+    panel.ui.compareButton.click()
+    assert host.scene.GetNumberOfNodesByClass("vtkMRMLModelNode") == 1
+    display = host.scene.GetFirstNodeByClass("vtkMRMLModelNode").GetDisplayNode()
+    assert display.GetScalarRange() == pytest.approx((-3, 3))
+    legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
+    assert legend.GetTitleText() == "distance (mm), + outside"
     panel.ui.referenceSelector.setCurrentNode(panel.parameters.segmentation)
     assert panel.ui.compareButton.enabled is False
     assert "itself" in panel.ui.comparisonNoteLabel.text

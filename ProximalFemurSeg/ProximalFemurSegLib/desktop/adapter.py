@@ -6,7 +6,7 @@ import slicer
 
 from ..mrml.adapter import Adapter
 from ..running.child import Child
-from .layout import show_layout
+from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
 from .surface_maker import SurfaceMaker
 
 _NEARER = 1.4
@@ -33,7 +33,7 @@ class DesktopAdapter(Adapter):
         super().__init__(scene)
         self.overlay_opacity = 0.0
         self.editors = []
-        self._uncertainty = None
+        self._uncertainty, self._layout_before = None, None
         self._surfaces = None if child is None else SurfaceMaker(child)
 
     @property
@@ -96,6 +96,38 @@ class DesktopAdapter(Adapter):
         if visible:
             for slice_node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
                 slice_node.SetUseLabelOutline(True)
+
+    def show_side_by_side(self, image, result, reference) -> None:
+        """The result in the left slices, the reference in the right ones, both over the image."""
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        before = show_side_by_side(manager)
+        if before != SIDE_BY_SIDE_ID:
+            self._layout_before = before
+        slicer.util.setSliceViewerLayers(background=image, fit=True)
+        for node, views in ((result, LEFT), (reference, RIGHT)):
+            if node.IsA("vtkMRMLSegmentationNode"):
+                display = node.GetDisplayNode()
+                display.RemoveAllViewNodeIDs()
+                for name in views:
+                    display.AddViewNodeID(slice_node_id(name))
+            else:
+                for name in (*LEFT, *RIGHT):
+                    composite = manager.sliceWidget(name).mrmlSliceCompositeNode()
+                    composite.SetLabelVolumeID(node.GetID() if name in views else None)
+        self.centre(result)
+
+    def show_together(self, *nodes) -> None:
+        """Segmentations in all views again, and the views as they were before they stood side by side."""
+        for node in nodes:
+            if node.IsA("vtkMRMLSegmentationNode") and node.GetDisplayNode() is not None:
+                node.GetDisplayNode().RemoveAllViewNodeIDs()
+        manager = slicer.app.layoutManager()
+        if manager is not None and self._layout_before is not None:
+            if manager.layout == SIDE_BY_SIDE_ID:
+                manager.setLayout(self._layout_before)
+            self._layout_before = None
 
     def _show_layer(self, node, before, opacity):
         if node is not None:

@@ -1,8 +1,8 @@
-"""A layout of the module's own: three slices, the 3D view and the table of results."""
+"""Layouts of the module's own: three slices, the 3D view and the table of results; two segmentations side by side."""
 
 from __future__ import annotations
 
-LAYOUT_ID = 7341
+LAYOUT_ID, SIDE_BY_SIDE_ID = 7341, 7342
 """Far from Slicer's own numbers and from those that its documentation uses in examples."""
 
 _SLICE = (
@@ -30,6 +30,22 @@ LAYOUT = (
     "</layout>"
 )
 
+LEFT, RIGHT = ("Red", "Green"), ("RedReference", "GreenReference")
+"""Slice views for the result and for its reference."""
+_COLUMNS = "".join(
+    '<item><layout type="vertical">'
+    + _SLICE.format(name=axial, orientation="Axial", color="#F34A33")
+    + _SLICE.format(name=coronal, orientation="Coronal", color="#6EB04B")
+    + "</layout></item>"
+    for axial, coronal in (LEFT, RIGHT)
+)
+SIDE_BY_SIDE = f'<layout type="horizontal" split="true">{_COLUMNS}</layout>'
+
+
+def slice_node_id(name: str) -> str:
+    """ID of the slice node of a view, by the view's name."""
+    return f"vtkMRMLSliceNode{name}"
+
 
 def show_layout(layout_manager, table_node) -> None:
     """Arrange the views so, and show a table in the table view.
@@ -39,10 +55,35 @@ def show_layout(layout_manager, table_node) -> None:
     layout_manager : qSlicerLayoutManager
     table_node : vtkMRMLTableNode or None
     """
-    node = layout_manager.layoutLogic().GetLayoutNode()
-    if not node.IsLayoutDescription(LAYOUT_ID):
-        node.AddLayoutDescription(LAYOUT_ID, LAYOUT)
-    layout_manager.setLayout(LAYOUT_ID)
+    _arrange(layout_manager, LAYOUT_ID, LAYOUT)
     if table_node is not None:
         view = layout_manager.tableWidget(0).tableView().mrmlTableViewNode()
         view.SetTableNodeID(table_node.GetID())
+
+
+def show_side_by_side(layout_manager) -> int:
+    """Two columns of slices that move together.
+
+    Parameters
+    ----------
+    layout_manager : qSlicerLayoutManager
+
+    Returns
+    -------
+    int
+        The layout before.
+    """
+    before = layout_manager.layout
+    _arrange(layout_manager, SIDE_BY_SIDE_ID, SIDE_BY_SIDE)
+    for name in (*LEFT, *RIGHT):
+        composite = layout_manager.sliceWidget(name).mrmlSliceCompositeNode()
+        composite.SetLinkedControl(True)
+        composite.SetHotLinkedControl(True)
+    return before
+
+
+def _arrange(layout_manager, number, description):
+    node = layout_manager.layoutLogic().GetLayoutNode()
+    if not node.IsLayoutDescription(number):
+        node.AddLayoutDescription(number, description)
+    layout_manager.setLayout(number)

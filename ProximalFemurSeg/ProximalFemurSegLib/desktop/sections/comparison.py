@@ -11,7 +11,7 @@ from ...mrml.table_node import read_table
 from ...presenter import tr as _
 from .section import Section, fill_table, set_up_table
 
-BOTH, RESULT, REFERENCE, DISTANCES = range(4)
+BOTH, RESULT, REFERENCE, DISTANCES, SIDE_BY_SIDE = range(5)
 
 
 class ComparisonSection(Section):
@@ -47,7 +47,7 @@ class ComparisonSection(Section):
         models = distance_models(self._table())
         for model in models:
             model.GetDisplayNode().SetVisibility(choice == DISTANCES)
-        shown = {BOTH: (True, True), RESULT: (True, False), REFERENCE: (False, True), DISTANCES: (True, True)}[choice]
+        shown = {RESULT: (True, False), REFERENCE: (False, True)}.get(choice, (True, True))
         for node, visible in zip((self.parameters.segmentation, self.reference), shown):
             node.CreateDefaultDisplayNodes()
             display = node.GetDisplayNode()
@@ -59,9 +59,12 @@ class ComparisonSection(Section):
             self.reference.GetDisplayNode().SetVisibility2DFill(False)
         else:
             self.logic.adapter.show_label_map(self.reference, shown[1])
-        self.filling = True
-        self.ui.comparisonViewComboBox.setCurrentIndex(choice)
-        self.filling = False
+        adapter, pair = self.logic.adapter, (self.parameters.segmentation, self.reference)
+        if choice == SIDE_BY_SIDE:
+            adapter.show_side_by_side(self.parameters.inputVolume, *pair)
+        else:
+            adapter.show_together(*pair)
+        self.parameters.comparisonView = choice
 
     def _table(self):
         parameters = self.parameters
@@ -89,8 +92,8 @@ class ComparisonSection(Section):
         note = "\n".join(part for part in (hint, *shown.notes) if part)
         self.ui.comparisonNoteLabel.text = note
         self.ui.comparisonNoteLabel.visible = bool(note)
-        titles = [_("Both"), _("Result"), _("Reference"), _("Both, with distances in 3D")]
-        self.fill(self.ui.comparisonViewComboBox, titles, max(self.ui.comparisonViewComboBox.currentIndex, 0))
+        titles = [_("Both"), _("Result"), _("Reference"), _("Both, with distances in 3D"), _("Side by side")]
+        self.fill(self.ui.comparisonViewComboBox, titles, parameters.comparisonView)
         self.ui.comparisonViewComboBox.enabled = table is not None
 
 
