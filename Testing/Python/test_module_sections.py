@@ -5,6 +5,7 @@ import pytest
 
 from panel_driver import SlowRunner, add_volume, apply, draw, host, mask, open_panel, rows  # noqa: F401
 from ProximalFemurSegLib.desktop import stand_in
+from ProximalFemurSegLib.evaluation.correction_time import read_records
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation
 from ProximalFemurSegLib.mrml.table_node import read_table
 from ProximalFemurSegLib.mrml.volume_node import volume_from_node
@@ -104,6 +105,78 @@ def test_a_correction_goes_on_after_the_module_was_left(host, panel):  # noqa: F
     host.scene.Clear(0)
     host.process_events()
     assert panel.ui.correctionButton.text == "Start"
+    assert host.said.errors == []
+
+
+def draw_by_hand(host, editor):  # noqa: F811
+    """A block in the first segment of what the editor holds; gives its number of voxels."""
+    import slicer.util
+
+    node, volume = editor.segmentationNode(), editor.sourceVolumeNode()
+    drawn = np.zeros(volume_from_node(volume).array.shape, np.uint8)
+    drawn[2:5, 3:7, 4:6] = 1
+    segment = node.GetSegmentation().GetNthSegmentID(0)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, node, segment, volume)
+    host.process_events()
+    return int(drawn.sum())
+
+
+def test_a_segmentation_from_nothing_is_timed_before_any_network_ran(host, tmp_path):  # noqa: F811
+    add_volume(host)
+    panel = open_panel(host)
+    panel.parent.show()
+    assert panel.ui.correctionButton.enabled is False
+    panel.ui.byHandCheckBox.click()
+    panel.ui.readerEdit.text = "CD"
+    panel.ui.correctionButton.click()
+    editor = section(panel, "Correction").editor
+    assert editor.segmentationNode().GetName() == "hip by hand"
+    assert panel.ui.byHandCheckBox.enabled is False
+    panel.exit()
+    panel.enter()
+    assert editor.segmentationNode().GetName() == "hip by hand", "it goes on"
+    count = draw_by_hand(host, editor)
+    panel.ui.correctionButton.click()
+    assert f"from nothing, {count} voxels drawn" in panel.ui.correctionNoteLabel.text
+    assert panel.ui.saveTimesButton.visible is True
+    host.said.path = str(tmp_path)
+    panel.ui.saveTimesButton.click()
+    (record,) = read_records(tmp_path)
+    assert (record.subject, record.reader, record.task, record.voxels_added) == ("hip", "CD", "manual", count)
+    assert host.said.errors == []
+
+
+def test_who_draws_from_nothing_does_not_see_what_the_network_found(host, panel, tmp_path):  # noqa: F811
+    automatic, display = mask(panel), panel.parameters.segmentation.GetDisplayNode()
+    count = host.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    panel.ui.byHandCheckBox.click()
+    panel.ui.correctionButton.click()
+    node = section(panel, "Correction").editor.segmentationNode()
+    assert node is not panel.parameters.segmentation and not display.GetVisibility()
+    assert list(node.GetSegmentation().GetSegmentIDs()) == list(
+        panel.parameters.segmentation.GetSegmentation().GetSegmentIDs()
+    )
+    panel.ui.correctionButton.click()
+    assert display.GetVisibility() and panel.ui.correctionNoteLabel.text == ""
+    assert host.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == count, "an empty one is not kept"
+
+    panel.ui.correctionButton.click()
+    drawn = draw_by_hand(host, section(panel, "Correction").editor)
+    panel.ui.correctionButton.click()
+    assert np.array_equal(mask(panel), automatic)
+    panel.ui.exportPathEdit.currentPath = str(tmp_path)
+    panel.ui.exportButton.click()
+    assert [record.voxels_added for record in read_records(tmp_path)] == [drawn], "saved with the case"
+    assert host.said.errors == []
+
+
+def test_a_correction_whose_segmentation_is_removed_ends_with_it(host, panel):  # noqa: F811
+    panel.ui.byHandCheckBox.click()
+    panel.ui.correctionButton.click()
+    editor = section(panel, "Correction").editor
+    host.scene.RemoveNode(editor.segmentationNode())
+    host.wait_for(lambda: panel.ui.correctionButton.text == "Start")
+    assert editor.segmentationNode() is None and panel.ui.correctionNoteLabel.text == ""
     assert host.said.errors == []
 
 

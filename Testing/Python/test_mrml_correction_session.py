@@ -12,6 +12,7 @@ from ProximalFemurSegLib.evaluation.correction_time import compare_times, read_r
 from ProximalFemurSegLib.evaluation.overlap import count_confusion
 from ProximalFemurSegLib.evaluation.surface import surface_distances
 from ProximalFemurSegLib.mrml.adapter import Adapter
+from ProximalFemurSegLib.mrml.by_hand import begin_by_hand, discard, nothing_drawn
 from ProximalFemurSegLib.mrml.correction_session import (
     CorrectionSession,
     correction_records,
@@ -141,6 +142,20 @@ def test_by_hand_there_is_no_draft(scene, time):  # noqa: F811
     record = session.finish()
     assert (record.task, record.voxels_added, record.voxels_removed) == ("manual", int((make_labels() > 0).sum()), 0)
     assert record.dice is None and record.asd_mm is None
+
+
+def test_an_empty_segmentation_to_draw_in(scene, time):  # noqa: F811
+    volume = make_volume_node(scene, "straight")
+    before = scene.GetNumberOfNodes()
+    with pytest.raises(BadInputError, match="Name the reader"):
+        begin_by_hand(Adapter(scene), volume, " ")
+    assert scene.GetNumberOfNodes() == before
+    session = begin_by_hand(Adapter(scene), volume, "CD", {11: ("trabecular bone", "right")}, clock_time=time)
+    assert list(session.segmentation.GetSegmentation().GetSegmentIDs()) == ["trabecular_right"]
+    assert session.from_nothing and nothing_drawn(session) and not session.lost
+    discard(session)
+    assert session.lost and CorrectionSession.restore(Adapter(scene)) is None
+    assert scene.GetNumberOfNodes() == before
 
 
 def saved_as_mrb(headless, folder):  # noqa: F811

@@ -18,7 +18,7 @@ from ..preview import Bone, draw_preview
 from ..report import trained_on
 from ..volume import Volume
 from .comparison import distance_models, find_comparison
-from .correction_session import correction_records
+from .correction_session import correction_records, export_records, record_name
 from .segmentation_node import masks_from_segmentation
 from .table_node import read_table
 from .volume_node import volume_from_node
@@ -39,7 +39,9 @@ def files_of_case(nodes, folder) -> list[Path]:
     """The files that :func:`export_case` may write, whether or not they are there."""
     stem = _stem(nodes)
     names = [stem + ending for ending in _ENDINGS.values()]
-    return [Path(folder, name) for name in [*names, *(_model_name(stem, n) for n in range(_MOST_MODELS))]]
+    names += [_model_name(stem, number) for number in range(_MOST_MODELS)]
+    names += [record_name(record) for record in correction_records(nodes.input.GetScene())]
+    return [Path(folder, name) for name in names]
 
 
 def export_case(adapter, live, reference, folder) -> list[Path]:
@@ -81,6 +83,8 @@ def export_case(adapter, live, reference, folder) -> list[Path]:
             _write(staging / (stem + _ENDINGS["comparison"]), presenter.table_text(comparison, ","))
             for number, model in enumerate(distance_models(table)[:_MOST_MODELS]):
                 _save_node(model, "vtkMRMLModelStorageNode", staging / _model_name(stem, number))
+        if correction_records(adapter.scene):
+            export_records(adapter.scene, staging)
         page = _page(adapter.scene, live, measurements, volumes, comparison)
         _write(staging / (stem + _ENDINGS["page"]), page)
     return [path for path in files_of_case(nodes, folder) if path.exists()]

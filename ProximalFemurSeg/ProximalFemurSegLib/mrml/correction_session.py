@@ -78,6 +78,8 @@ class CorrectionSession:
     ----------
     segmentation : vtkMRMLSegmentationNode
         What is worked on.
+    from_nothing : bool
+        There is no draft.
     paused : bool
         True while nothing is counted; an edit ends a pause.
     """
@@ -87,6 +89,7 @@ class CorrectionSession:
         self._state = _State(**json.loads(node.GetAttribute(_RUNNING)))
         self._clock = ActivityClock(self._state.idle_limit_s, self._state.active_s, self._state.idle_s)
         self.segmentation = node.GetNodeReference(SEGMENTATION)
+        self.from_nothing = not node.GetAttribute(_DRAFT)
         self.paused = True
         self._observed: list[tuple[Any, int]] = []
         self._observe()
@@ -128,9 +131,7 @@ class CorrectionSession:
             If subject or reader is missing, the segmentation has no reference geometry, an empty draft is to be
             corrected, or the segmentation is being worked on already.
         """
-        for what, text in (("subject", subject), ("reader", reader)):
-            if not text.strip():
-                raise BadInputError(f"Name the {what}, so that the record of this correction can be told from others.")
+        check_names(subject, reader)
         name = segmentation_node.GetName()
         if any(node.GetNodeReference(SEGMENTATION) is segmentation_node for node in _nodes(adapter.scene, _RUNNING)):
             raise BadInputError(f"'{name}' is being corrected already; finish or abandon that correction first.")
@@ -179,6 +180,11 @@ class CorrectionSession:
         """Who works on it."""
         return self._state.reader
 
+    @property
+    def lost(self) -> bool:
+        """True when the segmentation was taken out of the scene."""
+        return self._adapter.scene.GetNodeByID(self.segmentation.GetID()) is not self.segmentation
+
     def act(self) -> None:
         """Something was done that the scene does not tell, for example a choice in the panel."""
         self.paused = False
@@ -204,7 +210,7 @@ class CorrectionSession:
         BadInputError
             If the segmentation is gone.
         """
-        if self._adapter.scene.GetNodeByID(self.segmentation.GetID()) is not self.segmentation:
+        if self.lost:
             raise BadInputError("The segmentation was removed from the scene; abandon this correction.")
         if not self.paused:
             self.act()
@@ -264,6 +270,19 @@ class CorrectionSession:
         self._node.SetAttribute(_RUNNING, json.dumps(asdict(self._state)))
 
 
+def check_names(subject: str, reader: str) -> None:
+    """Refuse a record that nobody could tell from others.
+
+    Raises
+    ------
+    BadInputError
+        If either is missing.
+    """
+    for what, text in (("subject", subject), ("reader", reader)):
+        if not text.strip():
+            raise BadInputError(f"Name the {what}, so that the record of this correction can be told from others.")
+
+
 def correction_records(scene) -> list[CorrectionRecord]:
     """All records of finished corrections in a scene, the oldest first."""
     records = [CorrectionRecord(**json.loads(node.GetAttribute(_RECORD))) for node in _nodes(scene, _RECORD)]
@@ -295,13 +314,16 @@ def export_records(scene, folder) -> list[Path]:
         raise BadInputError(f"The folder '{folder}' does not exist; make it, or choose another one.")
     if not records:
         raise BadInputError("The scene holds no record of a finished correction; finish one first.")
-    paths = []
-    for record in records:
-        words = (record.subject, record.reader, record.task, record.started)
-        path = folder / ("-".join(re.sub(r"\W+", "_", word).strip("_") for word in words) + ".json")
+    paths = [folder / record_name(record) for record in records]
+    for record, path in zip(records, paths):
         write_record(record, path)
-        paths.append(path)
     return paths
+
+
+def record_name(record: CorrectionRecord) -> str:
+    """Name of a record's file: whose image, who, what and when."""
+    words = (record.subject, record.reader, record.task, record.started)
+    return "-".join(re.sub(r"\W+", "_", word).strip("_") for word in words) + ".json"
 
 
 def _all(scene, class_name) -> list:

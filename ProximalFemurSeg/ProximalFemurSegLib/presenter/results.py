@@ -142,7 +142,11 @@ def clock_text(seconds: float) -> str:
 
 
 def correction_text(record) -> str:
-    """One line on a finished correction."""
+    """One line on a finished correction, or on a segmentation from nothing."""
+    if record.task == "manual":
+        return _("{reader}: {time} at work on '{subject}' from nothing, {added} voxels drawn.").format(
+            reader=record.reader, time=clock_text(record.active_s), subject=record.subject, added=record.voxels_added
+        )
     return _("{reader}: {time} at work on '{subject}', {added} voxels added, {removed} taken away.").format(
         reader=record.reader,
         time=clock_text(record.active_s),

@@ -157,7 +157,9 @@ def running(slicer_python=None):
     vars(ctk).update(mrml_widgets.CTK)
     said = Said()
     # PythonQt gives the path alone.
-    qt.QFileDialog = types.SimpleNamespace(getSaveFileName=lambda *arguments: said.path)
+    qt.QFileDialog = types.SimpleNamespace(
+        getSaveFileName=lambda *arguments: said.path, getExistingDirectory=lambda *arguments: said.path
+    )
     headless = HeadlessSlicer()
     host = Host(headless, qapplication, qt, said)
     own = _own_modules() if slicer_python is None else {}

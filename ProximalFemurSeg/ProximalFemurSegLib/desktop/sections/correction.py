@@ -6,8 +6,10 @@ import qt
 import slicer
 
 from ... import presenter
+from ...mrml.by_hand import begin_by_hand, discard, nothing_drawn
 from ...mrml.changes import show_changes
-from ...mrml.correction_session import CorrectionSession, correction_records, show_records
+from ...mrml.correction_session import CorrectionSession, correction_records, export_records, show_records
+from ...mrml.result_nodes import hide
 from ...presenter import tr as _
 from .section import Section
 
@@ -22,6 +24,8 @@ class CorrectionSection(Section):
         self._clock.timeout.connect(self._show_clock)
         self.ui.readerEdit.text = qt.QSettings().value("ProximalFemurSeg/Reader") or ""
         self.ui.correctionButton.connect("clicked(bool)", self.on_start_or_finish)
+        self.ui.byHandCheckBox.connect("toggled(bool)", lambda checked: self.panel.refresh())
+        self.ui.saveTimesButton.connect("clicked(bool)", self.on_save_times)
         self.ui.revertButton.connect("clicked(bool)", self.on_revert)
         self.ui.changesButton.connect("toggled(bool)", self.on_changes)
         self.ui.correctionCollapsibleButton.connect("contentsCollapsed(bool)", self.on_collapsed)
@@ -51,20 +55,52 @@ class CorrectionSection(Section):
     def _start(self):
         reader = self.ui.readerEdit.text.strip()
         qt.QSettings().setValue("ProximalFemurSeg/Reader", reader)
-        nodes = self.session.live.nodes
-        network = self.session.live.probabilities.network
-        self._correction = CorrectionSession.begin(
-            self.logic.adapter, nodes.segmentation, nodes.input.GetName(), reader or _("reader"), network
-        )
+        if self.ui.byHandCheckBox.checked:
+            self._correction = self._begin_by_hand(reader or _("reader"))
+        else:
+            nodes = self.session.live.nodes
+            network = self.session.live.probabilities.network
+            self._correction = CorrectionSession.begin(
+                self.logic.adapter, nodes.segmentation, nodes.input.GetName(), reader or _("reader"), network
+            )
         self._open_editor()
+
+    def _begin_by_hand(self, reader):
+        live, parameters = self.session.live, self.parameters
+        sides = live.result.sides if live is not None and live.result is not None else None
+        correction = begin_by_hand(self.logic.adapter, parameters.inputVolume, reader, sides)
+        # Who sees what the network found does not draw from nothing.
+        hide(parameters.segmentation)
+        self.logic.adapter.show_probability(parameters.probabilityVolume, 0.0)
+        return correction
 
     def _finish(self):
         # The clock stops before the brushes are put away.
-        record = self._correction.finish()
+        correction = self._correction
+        if nothing_drawn(correction):
+            discard(correction)
+            said = _("Nothing was drawn, and no time is kept.")
+        else:
+            said = presenter.correction_text(correction.finish())
+            show_records(self.logic.adapter)
         self._correction = None
         self._close_editor()
-        show_records(self.logic.adapter)
-        slicer.util.showStatusMessage(presenter.correction_text(record), 5000)
+        if correction.from_nothing:
+            self._show_network_again()
+        slicer.util.showStatusMessage(said, 5000)
+
+    def _show_network_again(self):
+        segmentation = self.parameters.segmentation
+        if segmentation is not None and segmentation.GetDisplayNode() is not None:
+            segmentation.GetDisplayNode().SetVisibility(True)
+        self.panel.show()
+
+    def on_save_times(self):
+        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder for the records of all readers"))
+        if folder:
+            saved = self.attempt(_("The times could not be saved."), export_records, slicer.mrmlScene, folder)
+            if saved:
+                slicer.util.showStatusMessage(_("{count} saved.").format(count=len(saved)), 5000)
 
     def _open_editor(self):
         segmentation, volume = self._correction.segmentation, self.parameters.inputVolume
@@ -130,11 +166,17 @@ class CorrectionSection(Section):
     def refresh(self):
         if self._correction is None:
             self._take_up()
+        if self._correction is not None and self._correction.lost:
+            # What was timed is gone; the clock goes with it.
+            self._correction.abandon()
+            self._correction = None
+            self._close_editor()
         live, working = self.session.live, self._correction is not None
+        by_hand = self.ui.byHandCheckBox.checked and self.parameters.inputVolume is not None
         edited = live is not None and live.edited
         self.ui.correctionButton.text = _("Finish") if working else _("Start")
-        self.ui.correctionButton.enabled = working or (live is not None and not self.logic.running)
-        self.ui.readerEdit.enabled = not working
+        self.ui.correctionButton.enabled = working or ((live is not None or by_hand) and not self.logic.running)
+        self.ui.readerEdit.enabled = self.ui.byHandCheckBox.enabled = not working
         self.ui.revertButton.enabled = edited and not self.logic.running
         self.ui.changesButton.enabled = edited or self._changes is not None
         if self._changes is None and self.ui.changesButton.checked:
@@ -142,14 +184,12 @@ class CorrectionSection(Section):
         self._show_clock()
         records = correction_records(slicer.mrmlScene)
         self.ui.correctionNoteLabel.text = "\n".join(presenter.correction_text(record) for record in records)
-        self.ui.correctionNoteLabel.visible = bool(records)
+        self.ui.correctionNoteLabel.visible = self.ui.saveTimesButton.visible = bool(records)
 
     def _take_up(self):
         """A correction that was going on when the scene was saved, or the module left, goes on."""
-        if self.session.live is None:
-            return
         correction = CorrectionSession.restore(self.logic.adapter)
-        if correction is not None:
+        if correction is not None and (correction.from_nothing or self.session.live is not None):
             self._correction = correction
             self._open_editor()
 
