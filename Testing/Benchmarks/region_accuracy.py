@@ -6,8 +6,8 @@ Phantoms are the project's own femora, sides and poses drawn at random (flexed a
 mask at 0.8 and at 1.5 mm; the exact volumes are counted at 0.8 mm. From a folder with femur_ssm/, femora_libhip/ and
 femora_whole/ come bones without truth: there the question is whether every one is divided or refused with a reason, and
 whether the same bone on a grid turned by 25 degrees, and its mirror image, have the same volumes. Results are added to
-FOLDER/regions.jsonl one by one, so that a stopped run goes on; FOLDER/regions.json holds the summary, FOLDER/bones/ a
-picture of each bone and FOLDER/contact-sheet.png all of them.
+FOLDER/regions.jsonl one by one, so that a stopped run goes on; FOLDER/regions.json holds the summary, regions.md its
+tables (of errors: mean; mean absolute; largest absolute), bones/ a picture of each bone and contact-sheet.png all.
 """
 
 from __future__ import annotations
@@ -295,6 +295,50 @@ def summary(entries: list[dict]) -> dict:
     return table
 
 
+_TITLES = {
+    "head_center_mm": "head centre, mm",
+    "radius_mm": "head radius, mm",
+    "neck_axis_deg": "neck axis, deg",
+    "neck_shaft_angle_deg": "neck-shaft angle, deg",
+    "shaft_axis_deg": "shaft axis, deg",
+    "greater_trochanter_tip_mm": "tip of the greater trochanter, mm",
+    "vastus_ridge_mm": "vastus ridge, mm",
+    "lesser_trochanter_mm": "tip of the lesser trochanter, mm",
+    **{f"{name}_volume_percent": f"{name}, volume, %" for name in NAMES},
+    "seconds": "processor time, s",
+    **{f"{name}_cm3": f"{name}, cm3" for name in NAMES[:4]},
+    "head_radius_mm": "head radius, mm",
+    "smallest_section_mm2": "smallest section of the neck, mm2",
+    **{f"{name}_turned_percent": f"{name}, changed by the turned grid, %" for name in NAMES[:4]},
+    **{f"{name}_mirrored_percent": f"{name}, changed by mirroring, %" for name in NAMES[:4]},
+}
+
+
+def markdown(table: dict) -> str:
+    """The summary as tables: one of the phantoms, one of the bones without truth."""
+    lines = []
+    for phantoms in (True, False):
+        columns = [name for name in table if name.startswith("phantoms") == phantoms]
+        if not columns:
+            continue
+        count = [table[c].get("bones") or table[c]["radius_mm"]["n"] for c in columns]
+        head = " | ".join(f"{n} {c}" for n, c in zip(count, columns))
+        lines += [f"| | {head} |", "|---" * (len(columns) + 1) + "|"]
+        for key, title in _TITLES.items():
+            cells = [table[c].get(key) for c in columns]
+            if not any(cells) or (not phantoms and key == "seconds"):
+                continue
+            changes = phantoms or key.endswith("percent")
+            shape = "{mean:+.2f}; {mean_abs:.2f}; {max_abs:.2f}" if changes else "{mean:.1f} ± {sd:.1f}"
+            lines.append(f"| {title} | " + " | ".join("-" if v is None else shape.format(**v) for v in cells) + " |")
+        for key in ("refusals", "sides_wrong"):
+            cells = [table[c][key] for c in columns]
+            texts = [str(v) if isinstance(v, int) else str(len(v)) for v in cells]
+            lines.append(f"| {key.replace('_', ' ')} | " + " | ".join(texts) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def contact_sheet(folder: Path, columns: int = 8) -> None:
     """All pictures in one."""
     from PIL import Image, ImageDraw, ImageFont
@@ -362,6 +406,7 @@ def main() -> None:
             keep({"key": f"{name}-{options.spacing}", "kind": kind, "name": name, **entry}, found, name)
     table = summary(entries)
     (options.output / "regions.json").write_text(json.dumps(table, indent=2) + "\n")
+    (options.output / "regions.md").write_text(markdown(table), encoding="utf-8")
     contact_sheet(options.output)
     print(json.dumps(table, indent=2))
 
