@@ -10,7 +10,7 @@ from PIL import Image
 
 from command_line import assert_refused, files_in, invoke
 from ProximalFemurSegLib.volume_io import read_volume, write_volume
-from region_bones import OFFSET, Bone
+from region_bones import NECK_AXIS, OFFSET, Bone, in_bone
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,24 @@ def test_compartments_density_and_thickness(case, tmp_path):
     # The label map of a segmentation holds the same compartments.
     again = invoke("regions", folder / "labels.nii.gz", "-o", tmp_path / "b", "--neck", "slab10", "--json")
     assert json.loads(again.stdout)["femora"][0]["volumes"] == femur["volumes"]
+
+
+def test_view_along_the_neck_holds_what_lies_there(case, tmp_path):
+    bone, folder = case
+    result = invoke("regions", folder / "labels.nii.gz", "-o", tmp_path / "out", "--image", folder / "ct.nii.gz",
+                    "--neck-view")
+    assert result.exit_code == 0, result.stderr
+    views = [read_volume(tmp_path / "out" / f"neck-right-{what}.nii.gz") for what in ("image", "bone", "regions")]
+    image, labels, regions = views
+    # Slices stand at right angles to the neck, 1 mm apart, and hold at every voxel what the patient has there.
+    assert labels.grid.direction[:, 2] @ (bone.linear @ NECK_AXIS) > 0.999
+    assert labels.grid.spacing == pytest.approx((0.5, 0.5, 1.0))
+    index = np.argwhere(labels.array > 0)[::11]
+    local = (labels.grid.ijk_to_ras(index[:, ::-1]) - bone.center) @ bone.linear
+    assert in_bone(local).mean() > 0.97
+    assert set(np.unique(labels.array)) == {0, 1, 2} and set(np.unique(regions.array)) >= {1, 2, 3, 4}
+    assert np.median(image.array[labels.array == 1]) == 200 and np.median(image.array[labels.array == 2]) > 500
+    assert np.median(image.array[labels.array == 0]) <= 40
 
 
 def test_landmarks_placed_by_hand_are_kept(case, tmp_path):

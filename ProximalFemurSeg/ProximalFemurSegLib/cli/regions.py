@@ -11,7 +11,8 @@ from .output import json_option, overwrite_option, print_json, print_table
 from .progress import Progress, progress_option
 
 MARKUPS = "landmarks.mrk.json"
-FILES = ("regions.nii.gz", "regions.json", MARKUPS, "thickness.nii.gz", "regions.png")
+VIEWS = [f"neck-{side}-{what}.nii.gz" for side in ("left", "right") for what in ("regions", "bone", "image")]
+FILES = ("regions.nii.gz", "regions.json", MARKUPS, "thickness.nii.gz", "regions.png", *VIEWS)
 _PATH = click.Path(path_type=Path)
 
 
@@ -40,10 +41,13 @@ _PATH = click.Path(path_type=Path)
               help="How HU become mg/cm3: SLOPE,INTERCEPT; rods:D1,D2,... finds rods of these densities in the CT; "
               "internal:air=A,fat=F,muscle=M uses tissues that stand for these densities; or a .json file with slope "
               "and intercept or with the places of rods.")
+@click.option("--neck-view", is_flag=True,
+              help="Also write regions, compartments and image on slices of 1 mm at right angles to the neck's axis, "
+              "where the inner border of the cortex shows best (QCT-2021, Fig. 10).")
 @overwrite_option
 @progress_option
 @json_option
-def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, image, calibration, overwrite,
+def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, image, calibration, neck_view, overwrite,
             progress_style, as_json):
     """Divide the femur in MASK (whole bone, 0 outside) into regions, and measure them.
 
@@ -62,6 +66,8 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
       thickness.nii.gz  with the endosteal mask: thickness of the cortex in mm,
                         in the voxels of the surface
       regions.png       picture
+      neck-SIDE-*.nii.gz  with --neck-view: regions; bone (1, and 2 for the cortex
+                        where it is known); and the image
     """
     from .. import __version__
     from ..errors import BadInputError
@@ -101,6 +107,8 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
         if thickness is not None:
             write_volume(thickness, staging / "thickness.nii.gz")
         write_json(values, staging / "regions.json")
+        if neck_view:
+            _write_neck_views(result, inner, ct, staging)
         write_markups([marks_of(femur) for femur in result.femora], staging / MARKUPS)
         title = f"{mask.name}    neck: {neck}, distal limit: {distal}"
         draw_regions(result, title, ct).save(staging / "regions.png", optimize=True)
@@ -109,6 +117,28 @@ def regions(mask, output, endosteal, labels, side, neck, distal, landmarks, imag
         print_json(values)
     else:
         _print(values, output)
+
+
+def _write_neck_views(result, inner, ct, folder: Path) -> None:
+    """Every femur's regions, compartments and image on a grid along its neck; a femur without a neck has none."""
+    import numpy as np
+
+    from ..regions import neck_grid, reformat
+    from ..volume_io import write_volume
+
+    for femur in result.femora:
+        if femur.landmarks.neck is None:
+            continue
+        grid = neck_grid(femur.landmarks)
+        start = folder / f"neck-{femur.side}"
+        bone = reformat(femur.femur.mask, grid)
+        inside = None if inner is None else reformat(inner, grid).array
+        labels = bone.array.astype(np.uint8) if inside is None else np.where(inside, 1, 2) * bone.array
+        write_volume(reformat(femur.division.labels, grid), f"{start}-regions.nii.gz")
+        write_volume(bone.with_array(labels.astype(np.uint8)), f"{start}-bone.nii.gz")
+        if ct is not None:
+            values = reformat(ct.with_array(ct.array.astype(np.float32)), grid, fill=-1000.0)
+            write_volume(values, f"{start}-image.nii.gz")
 
 
 def read_placed(path: Path) -> dict:
