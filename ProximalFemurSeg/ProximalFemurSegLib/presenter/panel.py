@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..running.progress import Progress
 from ..running.runner import State, Status
 from .networks import NetworkEntry
-from .wording import sentence
+from .wording import sentence, word
 from .wording import tr as _
 
 
@@ -141,7 +141,7 @@ def stage_title(stage: str) -> str:
         "periosteal": _("Network for the whole bone"),
         "endosteal": _("Network for the inside of the cortex"),
     }
-    return titles[role] + comma + rest if role in titles else sentence(_(stage))
+    return titles[role] + comma + rest if role in titles else sentence(word(stage))
 
 
 def time_left(seconds: float) -> str:

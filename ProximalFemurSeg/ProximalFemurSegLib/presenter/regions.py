@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .results import ResultTable
-from .wording import sentence
+from .wording import sentence, word
 from .wording import tr as _
 
 NECK_CHOICES = ("adaptive", "slab15", "slab10")
@@ -49,9 +49,9 @@ def regions_table(rows: Sequence[dict]) -> ResultTable:
     for row in rows:
         if row["region"] == "undivided" and not float(row["volume_cm3"] or 0) >= 0.05:
             continue
-        title = sentence(_(row["region"]))
+        title = sentence(word(row["region"]))
         if len(sides) > 1:
-            title = _("{side}, {region}").format(side=sentence(_(row["side"])), region=_(row["region"]))
+            title = _("{side}, {region}").format(side=sentence(word(row["side"])), region=word(row["region"]))
         texts.append((title, *(_number(row.get(key), digits) for key, _title, digits in used)))
         if row.get("refused"):
             reasons.setdefault(row["refused"], []).append(title)
@@ -73,10 +73,10 @@ def geometry_table(rows: Sequence[dict]) -> ResultTable:
     several = len({row["side"] for row in known}) > 1
     texts = []
     for row in known:
-        unit, title = units.get(row["unit"], row["unit"]), _(row["measure"])
+        unit, title = units.get(row["unit"], row["unit"]), word(row["measure"])
         value = f"{float(row['value']):.{0 if row['unit'] in ('mm2', 'mm4') else 1}f}"
         if several:
-            title = _("{side}, {region}").format(side=sentence(_(row["side"])), region=title)
+            title = _("{side}, {region}").format(side=sentence(word(row["side"])), region=title)
         texts.append((title, f"{value}{unit}" if unit == "\N{DEGREE SIGN}" else f"{value} {unit}"))
     return ResultTable((_("Measure"), _("Value")), tuple(texts))
 

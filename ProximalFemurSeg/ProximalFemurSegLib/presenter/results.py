@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .wording import sentence
+from .wording import sentence, word
 from .wording import tr as _
 
 
@@ -42,8 +42,8 @@ def result_table(measurements: Mapping) -> ResultTable:
         incomplete |= bool(row["incomplete"])
         rows.append(
             (
-                _(row["side"]).capitalize() if row["side"] else _("Side not known"),
-                sentence(_(row["structure"])),
+                sentence(word(row["side"])) if row["side"] else _("Side not known"),
+                sentence(word(row["structure"])),
                 f"{row['volume_cm3']:.1f}" + (" *" if row["incomplete"] else ""),
             )
         )
@@ -95,17 +95,6 @@ def table_text(table: ResultTable, separator: str = "\t") -> str:
     return "\n".join(separator.join(row) for row in quote) + "\n"
 
 
-_COMPARED = (
-    ("dice", "DSC", 3),
-    ("precision", "Precision", 3),
-    ("recall", "Recall", 3),
-    ("asd_mm", "ASD (mm)", 2),
-    ("hd95_mm", "HD95 (mm)", 2),
-    ("msd_mm", "MSD (mm)", 2),
-    ("relative_volume_error_percent", "Volume error (%)", 1),
-)
-
-
 def comparison_table(values) -> ResultTable:
     """What a comparison found, for the panel: a row a metric, a column a structure.
 
@@ -114,8 +103,17 @@ def comparison_table(values) -> ResultTable:
     values : sequence of mapping
         As ``mrml.comparison.Comparison.values``.
     """
-    header = (_("Metric"), *(sentence(_(str(entry["structure"]))) for entry in values))
-    rows = [(_(title), *(_number(entry.get(key), digits) for entry in values)) for key, title, digits in _COMPARED]
+    compared = (
+        ("dice", _("DSC"), 3),
+        ("precision", _("Precision"), 3),
+        ("recall", _("Recall"), 3),
+        ("asd_mm", _("ASD (mm)"), 2),
+        ("hd95_mm", _("HD95 (mm)"), 2),
+        ("msd_mm", _("MSD (mm)"), 2),
+        ("relative_volume_error_percent", _("Volume error (%)"), 1),
+    )
+    header = (_("Metric"), *(sentence(word(str(entry["structure"]))) for entry in values))
+    rows = [(title, *(_number(entry.get(key), digits) for entry in values)) for key, title, digits in compared]
     notes = []
     if any(entry.get("interpolated") for entry in values):
         notes.append(_("The two lie on different voxels: one was resampled onto the other."))

@@ -16,6 +16,58 @@ def tr(text: str) -> str:
     return text if _translate is None else _translate(text)
 
 
+def word(text: str) -> str:
+    """A word that the library uses in results and for steps, in the face's language; any other text as it is.
+
+    They stand here one by one, because whoever translates collects what stands in the calls of `tr`.
+
+    Examples
+    --------
+    >>> word("intertrochanter"), word("a colleague's own name")
+    ('intertrochanter', "a colleague's own name")
+    """
+    words = {
+        "left": tr("left"),
+        "right": tr("right"),
+        "bone": tr("bone"),
+        "whole bone": tr("whole bone"),
+        "whole bone, left": tr("whole bone, left"),
+        "whole bone, right": tr("whole bone, right"),
+        "trabecular bone": tr("trabecular bone"),
+        "trabecular bone, left": tr("trabecular bone, left"),
+        "trabecular bone, right": tr("trabecular bone, right"),
+        "cortical bone": tr("cortical bone"),
+        "head": tr("head"),
+        "neck": tr("neck"),
+        "trochanter": tr("trochanter"),
+        "intertrochanter": tr("intertrochanter"),
+        "shaft": tr("shaft"),
+        "undivided": tr("undivided"),
+        "total hip": tr("total hip"),
+        "Neck-shaft angle": tr("Neck-shaft angle"),
+        "Alpha angle": tr("Alpha angle"),
+        "Head diameter": tr("Head diameter"),
+        "Femoral offset": tr("Femoral offset"),
+        "Neck length": tr("Neck length"),
+        "Neck width": tr("Neck width"),
+        "Narrow neck, area": tr("Narrow neck, area"),
+        "Narrow neck, second moment (bending up and down)": tr("Narrow neck, second moment (bending up and down)"),
+        "Narrow neck, second moment (bending forth and back)": tr(
+            "Narrow neck, second moment (bending forth and back)"
+        ),
+        "Narrow neck, cortical thickness": tr("Narrow neck, cortical thickness"),
+        "starting": tr("starting"),
+        "handing over the image": tr("handing over the image"),
+        "finding the femora": tr("finding the femora"),
+        "network": tr("network"),
+        "labels and volumes": tr("labels and volumes"),
+        "writing the results": tr("writing the results"),
+        "loading the result": tr("loading the result"),
+        "done": tr("done"),
+    }
+    return words.get(text, text)
+
+
 def sentence(text: str) -> str:
     """A text with a capital at its beginning."""
     return text[:1].upper() + text[1:]
