@@ -37,17 +37,19 @@ def create_probability_node(scene, input_node, probability: np.ndarray, name: st
         If the map has another number of voxels than the input.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
-    try:
-        update_probability_node(node, input_node, probability)
-    except BadInputError:
-        scene.RemoveNode(node)
-        raise
+    # Before it has voxels: a display node with a window of its own choice would look at each of them.
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(COLOR_NODE_ID)
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0.0, 1.0)
     show_above(node, 0.5)
+    try:
+        update_probability_node(node, input_node, probability)
+    except BadInputError:
+        scene.RemoveNode(display)
+        scene.RemoveNode(node)
+        raise
     return node
 
 
