@@ -16,7 +16,7 @@ from .report_style import STYLE
 from .statistics import summarise
 
 _NUMERIC = re.compile(r"|ns|\*+|–|[+−-]?\d.*")
-_BRACKETS = re.compile(r"[\[(][^\])]*[\])]")
+_TOGETHER = re.compile(r"[\[(][^\])]*[\])]|\d+ min \d+ s\b|\d+ s\b")  # brackets and times
 _HYPHENED = re.compile(r"[^\s<>]+-[^\s<>]+")
 _SHORT = 24  # letters of a name that is not broken
 _MANY = 9  # columns, with which a standard deviation goes below its mean
@@ -202,9 +202,9 @@ def _table(table: Table, with_title: bool = True) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """A cell may be broken before a standard deviation or a bracket, and nowhere within."""
+    """A cell may be broken before a standard deviation or a bracket, and nowhere within; nor within a time."""
     text = text.replace("± ", "±\u00a0")
-    text = _text(_BRACKETS.sub(lambda found: found[0].replace(" ", "\u00a0"), text)).replace("+ ", "+\u00a0")
+    text = _text(_TOGETHER.sub(lambda found: found[0].replace(" ", "\u00a0"), text)).replace("+ ", "+\u00a0")
     # Browsers break a name such as U-Net behind its hyphen.
     return _HYPHENED.sub(lambda found: f'<span class="whole">{found[0]}</span>', text)
 
