@@ -166,7 +166,7 @@ def test_density_comes_with_a_calibration(host, panel):  # noqa: F811
     header = [panel.ui.regionsTable.horizontalHeaderItem(c).text() for c in range(panel.ui.regionsTable.columnCount)]
     row = next(row for row in read_table(panel.logic.regions.nodes.table) if row["region"] == "shaft")
     share = float(row["cortical_cm3"]) / float(row["volume_cm3"])
-    density = shown(panel, header.index("vBMD (mg/cm\u00b3)"))["Shaft"]
+    density = shown(panel, header.index("vBMD\n(mg/cm\u00b3)"))["Shaft"]
     assert density == pytest.approx(share * 802 + (1 - share) * 162, abs=0.51)
     panel.ui.calibrationEdit.text = "hydroxyapatite"
     panel.ui.divideButton.click()

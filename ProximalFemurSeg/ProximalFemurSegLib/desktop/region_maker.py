@@ -9,14 +9,13 @@ from pathlib import Path
 
 from ..errors import ProximalFemurSegError
 from ..mrml.region_session import RegionSession
-from ..mrml.segmentation_node import fingerprint, same_fingerprint
+from ..mrml.region_state import is_outdated, remember_masks
+from ..mrml.segmentation_node import fingerprint
 from ..regions.calibration import calibration_from
 from ..running.child import Child, Request
 from ..running.exchange import write_image
 from ..volume import Volume
 from .region_task import Bones, Order, read_division
-
-MASKS_ATTRIBUTE = "ProximalFemurSeg.DividedMasks"
 
 
 @dataclass(eq=False)
@@ -75,9 +74,7 @@ class RegionMaker(RegionSession):
     @property
     def outdated(self) -> bool:
         """True if the masks are not those that were divided."""
-        node = None if self.nodes is None else self.nodes.segmentation
-        divided = None if node is None else node.GetAttribute(MASKS_ATTRIBUTE)
-        return divided is not None and not same_fingerprint(divided, fingerprint(self.nodes.source))
+        return self.nodes is not None and self.nodes.segmentation is not None and is_outdated(self.nodes)
 
     def poll(self) -> None:
         """Hand over a little more, or take what has come."""
@@ -126,7 +123,7 @@ class RegionMaker(RegionSession):
     def _take(self, femora, definition, result):
         super()._take(femora, definition, result)
         masks = fingerprint(self.nodes.source) if self._open is None else self._open.masks
-        self.nodes.segmentation.SetAttribute(MASKS_ATTRIBUTE, masks)
+        remember_masks(self.nodes, masks)
 
     def _receive(self, waiting):
         if waiting.request.failure:

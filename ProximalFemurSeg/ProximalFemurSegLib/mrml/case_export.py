@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from ..report import trained_on
 from ..volume import Volume
 from .comparison import distance_models, find_comparison
 from .correction_session import correction_records, export_records, record_name
+from .region_nodes import find_regions
+from .region_state import is_outdated
 from .segmentation_node import masks_from_segmentation
 from .table_node import read_table
 from .volume_node import volume_from_node
@@ -29,6 +32,8 @@ _ENDINGS = {
     "endosteal": "-probability-endosteal.nrrd",
     "table": "-volumes.csv",
     "comparison": "-comparison.csv",
+    "regions": "-regions.csv",
+    "geometry": "-geometry.csv",
     "page": "-report.html",
 }
 _MOST_MODELS = 6
@@ -85,7 +90,10 @@ def export_case(adapter, live, reference, folder) -> list[Path]:
                 _save_node(model, "vtkMRMLModelStorageNode", staging / _model_name(stem, number))
         if correction_records(adapter.scene):
             export_records(adapter.scene, staging)
-        page = _page(adapter.scene, live, measurements, volumes, comparison)
+        regions = _region_tables(adapter.scene, nodes.segmentation)
+        for role, region_table in regions.items():
+            _write(staging / (stem + _ENDINGS[role]), presenter.table_text(region_table, ","))
+        page = _page(adapter.scene, live, measurements, volumes, regions, comparison)
         _write(staging / (stem + _ENDINGS["page"]), page)
     return [path for path in files_of_case(nodes, folder) if path.exists()]
 
@@ -118,7 +126,22 @@ def case_bones(nodes, sides=("left", "right", "")) -> list[Bone]:
     return bones
 
 
-def _page(scene, live, measurements: Mapping, volumes, comparison) -> str:
+def _region_tables(scene, segmentation) -> dict:
+    """The tables of the regions that a segmentation was divided into, by what they are; empty if it was not."""
+    found = find_regions(scene, segmentation)
+    if found is None or found.table is None or found.geometry is None:
+        return {}
+    tables = {
+        "regions": presenter.regions_table(read_table(found.table)),
+        "geometry": presenter.geometry_table(read_table(found.geometry)),
+    }
+    if is_outdated(found):
+        note = presenter.tr("The masks were changed after they were divided.")
+        tables = {role: replace(table, notes=(*table.notes, note)) for role, table in tables.items()}
+    return tables
+
+
+def _page(scene, live, measurements: Mapping, volumes, regions, comparison) -> str:
     nodes = live.nodes
     image = volume_from_node(nodes.input)
     bones = case_bones(nodes)
@@ -129,6 +152,8 @@ def _page(scene, live, measurements: Mapping, volumes, comparison) -> str:
         picture = draw_preview(image, bones, about.modality, image.name or "Image", footnote, None)
         parts.append(Part("Sections", picture=picture))
     parts.append(Part("Volumes", volumes.header, volumes.rows, volumes.notes))
+    titles = {"regions": "Regions", "geometry": "Angles and lengths"}
+    parts += [Part(titles[role], table.header, table.rows, table.notes) for role, table in regions.items()]
     if comparison is not None:
         parts.append(Part("Comparison with the reference", comparison.header, comparison.rows, comparison.notes))
     records = [presenter.correction_text(record) for record in correction_records(scene)]

@@ -71,16 +71,21 @@ class Section:
 
 def fill_table(qt, widget, table) -> None:
     """Show a presenter's table, as high as its rows: an empty one must not push the rest out of sight."""
+    many = len(table.header) > 3
     widget.setColumnCount(len(table.header))
-    widget.setHorizontalHeaderLabels(list(table.header))
+    # Units below their titles, where many columns have to share the panel.
+    titles = [title.replace(" (", "\n(") if many else title for title in table.header]
+    widget.setHorizontalHeaderLabels(titles)
     widget.setRowCount(len(table.rows))
     for r, row in enumerate(table.rows):
         for c, text in enumerate(row):
-            widget.setItem(r, c, qt.QTableWidgetItem(text))
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(text)
+            widget.setItem(r, c, item)
     widget.resizeRowsToContents()
     rows = sum(widget.rowHeight(row) for row in range(widget.rowCount))
     # One line more for the scroll bar, where the columns may be wider than the panel.
-    bar = widget.horizontalScrollBar().height if len(table.header) > 3 else 0
+    bar = widget.horizontalScrollBar().height if many else 0
     widget.setFixedHeight(widget.horizontalHeader().height + rows + bar + 4)
     widget.visible = bool(table.rows)
 
