@@ -275,6 +275,11 @@ def test_save_close_reopen_and_find_everything_as_it_was(case):
     panel, host = case.panel, case.host
     before = (rows(panel), case.bone(), case.segments(), panel.ui.thresholdSlider.value, table_texts(panel))
     notes = panel.ui.correctionNoteLabel.text
+    panel.ui.exportPathEdit.currentPath = str(case.folder)
+    panel.ui.exportButton.click()
+    assert host.said.errors == []
+    saved = {name.name.partition("-")[2] for name in case.folder.glob("3_hip-*")}
+    assert {"volumes.csv", "regions.csv", "geometry.csv", "comparison.csv", "report.html", "report.pdf"} <= saved
     path = str(case.folder / "case.mrb")
     assert host.scene.WriteToMRB(path)
     host.scene.Clear(0)

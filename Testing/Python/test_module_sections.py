@@ -305,12 +305,14 @@ def test_a_case_is_saved_as_files_that_open_elsewhere(host, panel, tmp_path):  #
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "hip.seg.nrrd", "hip-probability.nrrd", "hip-volumes.csv", "hip-comparison.csv", "hip-report.html",
-        "hip-distance-1.vtp",
+        "hip-distance-1.vtp", "hip-report.pdf",
     }  # fmt: skip
     saved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "hip.seg.nrrd"))) > 0
     assert saved.sum() == drawn.sum()
     probability = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "hip-probability.nrrd")))
     assert np.allclose(probability, stand_in.ball_image().array / 100)
+    printed = (tmp_path / "hip-report.pdf").read_bytes()
+    assert printed.startswith(b"%PDF-") and printed.count(b"/Type /Page\n") == 1, "one sheet"
     page = (tmp_path / "hip-report.html").read_text(encoding="utf-8")
     assert "data:image/png;base64," in page and "Edited by hand" in page and "Reader" not in page.split("<h2>")[0]
     assert rows(panel)[0][2].split()[0] in page

@@ -35,6 +35,7 @@ _ENDINGS = {
     "regions": "-regions.csv",
     "geometry": "-geometry.csv",
     "page": "-report.html",
+    "printed": "-report.pdf",
 }
 _MOST_MODELS = 6
 _MARGIN_VOXELS = 4
@@ -49,7 +50,7 @@ def files_of_case(nodes, folder) -> list[Path]:
     return [Path(folder, name) for name in names]
 
 
-def export_case(adapter, live, reference, folder) -> list[Path]:
+def export_case(adapter, live, reference, folder, print_page=None) -> list[Path]:
     """Write everything about a case into a folder, all of it or nothing; files of an earlier export are replaced.
 
     Parameters
@@ -60,6 +61,8 @@ def export_case(adapter, live, reference, folder) -> list[Path]:
     reference : vtkMRMLNode or None
         What the result was compared with: the comparison goes into the files, too.
     folder : path-like
+    print_page : callable, optional
+        Called as print_page(html, path) to write the report as PDF, too.
 
     Returns
     -------
@@ -95,6 +98,8 @@ def export_case(adapter, live, reference, folder) -> list[Path]:
             _write(staging / (stem + _ENDINGS[role]), presenter.table_text(region_table, ","))
         page = _page(adapter.scene, live, measurements, volumes, regions, comparison)
         _write(staging / (stem + _ENDINGS["page"]), page)
+        if print_page is not None:
+            print_page(page, staging / (stem + _ENDINGS["printed"]))
     return [path for path in files_of_case(nodes, folder) if path.exists()]
 
 

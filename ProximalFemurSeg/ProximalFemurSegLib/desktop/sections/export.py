@@ -10,6 +10,7 @@ import slicer
 
 from ...mrml.case_export import export_case, files_of_case
 from ...presenter import tr as _
+from ..page_pdf import can_write_pdf, write_pdf
 from .section import Section
 
 
@@ -35,7 +36,8 @@ class ExportSection(Section):
         """Save the case; gives the files."""
         live = self.session.live
         self.session.settle()
-        paths = export_case(self.logic.adapter, live, self.reference, folder)
+        print_page = write_pdf if can_write_pdf() else None
+        paths = export_case(self.logic.adapter, live, self.reference, folder, print_page)
         self._report = next(path for path in paths if path.suffix == ".html")
         self.ui.exportNoteLabel.text = _("Saved: {files}").format(files=", ".join(path.name for path in paths))
         return paths
