@@ -241,6 +241,11 @@ def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel)
     assert display.GetScalarRange() == pytest.approx((-3, 3))
     legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
     assert legend.GetTitleText() == "distance (mm), + outside"
+    model, third = host.scene.GetFirstNodeByClass("vtkMRMLModelNode"), copy_as(host, panel, "Reader C")
+    panel.ui.referenceSelector.setCurrentNode(third)
+    panel.ui.compareButton.click()
+    assert host.said.errors == []
+    assert not model.GetDisplayNode().GetVisibility(), "one map at a time"
     panel.ui.referenceSelector.setCurrentNode(panel.parameters.segmentation)
     assert panel.ui.compareButton.enabled is False
     assert "itself" in panel.ui.comparisonNoteLabel.text

@@ -116,6 +116,8 @@ class DesktopAdapter(Adapter):
                 for name in (*LEFT, *RIGHT):
                     composite = manager.sliceWidget(name).mrmlSliceCompositeNode()
                     composite.SetLabelVolumeID(node.GetID() if name in views else None)
+        # Views that are new go to 0 mm when they are first drawn, and take those linked to them along.
+        self.process_events()
         self.centre(result)
 
     def show_together(self, *nodes) -> None:

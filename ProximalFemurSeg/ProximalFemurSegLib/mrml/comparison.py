@@ -162,13 +162,18 @@ def distance_models(table) -> list:
     return [node for node in found if node is not None]
 
 
-def distances_shown(scene, result_node) -> bool:
-    """True where a surface coloured by distance stands in the 3D view in place of the result's own."""
+def all_distance_models(scene, result_node) -> list:
+    """The models of every comparison of a result, with whatever reference."""
     tables = scene.GetNodesByClass("vtkMRMLTableNode")
     tables.UnRegister(None)
     found = [tables.GetItemAsObject(number) for number in range(tables.GetNumberOfItems())]
-    models = [m for table in found if table.GetNodeReference(RESULT) is result_node for m in distance_models(table)]
-    return any(model.GetDisplayNode() is not None and model.GetDisplayNode().GetVisibility() for model in models)
+    return [m for table in found if table.GetNodeReference(RESULT) is result_node for m in distance_models(table)]
+
+
+def distances_shown(scene, result_node) -> bool:
+    """True where a surface coloured by distance stands in the 3D view in place of the result's own."""
+    displays = [model.GetDisplayNode() for model in all_distance_models(scene, result_node)]
+    return any(display is not None and display.GetVisibility() for display in displays)
 
 
 def _write_values(scene, values, result_node, reference_node):

@@ -115,7 +115,7 @@ def _add_legend(display, signed: bool) -> None:
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
     if legend is not None:
         legend.SetTitleText("distance (mm), + outside" if signed else "distance (mm)")
-        legend.SetLabelFormat("%.1f")
+        legend.SetLabelFormat("%.3g")
         # Its letters grow with it; Slicer's own size covers the bone in a small view.
         legend.SetSize(0.1, 0.35)
         legend.SetPosition(0.98, 0.5)

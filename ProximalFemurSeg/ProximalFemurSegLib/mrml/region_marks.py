@@ -113,6 +113,9 @@ def _create(scene, class_name, name, kind, beside):
     display.SetPropertiesLabelVisibility(False)
     if plane in _PLANE_COLORS:
         display.SetOpacity(0.35)
+        # A plane is moved by its edge; handles for its size, a dozen each, would hide the bone.
+        display.SetScaleHandleVisibility(False)
+        display.SetFillVisibility(False)
     return node
 
 

@@ -137,20 +137,29 @@ def write_regions(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -
     columns = (Column("side", "", "Side"), Column("measure", "", "Measure"), Column("value", "", "Value"),
                Column("unit", "", "Unit"))
     write_table(nodes.geometry, columns, [row for femur in result.femora for row in _geometry_rows(femur)])
-    marks = {}
-    for femur in result.femora:
-        own = {kind: node for kind, node in nodes.marks.items() if kind.partition(":")[0] == femur.side}
-        marks.update(write_marks(scene, marks_of(femur), own, nodes.source))
-    for kind, node in nodes.marks.items():
-        if kind not in marks and node.GetScene() is not None:
-            scene.RemoveNode(node)
-    nodes.marks = marks
+    _write_marks(scene, nodes, result)
     _refer(nodes)
     place_beside(nodes.source, nodes.segmentation, nodes.table, nodes.geometry, *nodes.marks.values())
     definition = result.femora[0].division.definition
     for node in (nodes.segmentation, nodes.table):
         node.SetAttribute(NECK_ATTRIBUTE, definition.neck)
         node.SetAttribute(DISTAL_ATTRIBUTE, definition.distal)
+
+
+def _write_marks(scene, nodes: RegionNodes, result: RegionsResult) -> None:
+    marks = {}
+    # The views follow once, at the end: after every step they would hold up the window for many seconds.
+    scene.StartState(scene.BatchProcessState)
+    try:
+        for femur in result.femora:
+            own = {kind: node for kind, node in nodes.marks.items() if kind.partition(":")[0] == femur.side}
+            marks.update(write_marks(scene, marks_of(femur), own, nodes.source))
+        for kind, node in nodes.marks.items():
+            if kind not in marks and node.GetScene() is not None:
+                scene.RemoveNode(node)
+    finally:
+        scene.EndState(scene.BatchProcessState)
+    nodes.marks = marks
 
 
 def _write_segmentation(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -> None:
@@ -173,12 +182,14 @@ def _write_segmentation(adapter: Adapter, nodes: RegionNodes, result: RegionsRes
 
 def _refer(nodes: RegionNodes) -> None:
     own = nodes.segmentation
+    modified = own.StartModify()
     own.SetNodeReferenceID(DIVIDED, nodes.source.GetID())
     own.SetNodeReferenceID(REGION_TABLE, nodes.table.GetID())
     own.SetNodeReferenceID(GEOMETRY_TABLE, nodes.geometry.GetID())
     own.RemoveNodeReferenceIDs(MARK)
     for node in nodes.marks.values():
         own.AddNodeReferenceID(MARK, node.GetID())
+    own.EndModify(modified)
 
 
 def _region_rows(femur) -> list[list]:

@@ -6,7 +6,7 @@ import qt
 
 from ... import presenter
 from ...mrml import parameters as p
-from ...mrml.comparison import ComparisonOptions, compare_nodes, distance_models, find_comparison
+from ...mrml.comparison import ComparisonOptions, all_distance_models, compare_nodes, distance_models, find_comparison
 from ...mrml.table_node import read_table
 from ...presenter import tr as _
 from .section import Section, fill_table, set_up_table
@@ -45,8 +45,9 @@ class ComparisonSection(Section):
 
     def _view(self, choice):
         models = distance_models(self._table())
-        for model in models:
-            model.GetDisplayNode().SetVisibility(choice == DISTANCES)
+        # Of the comparisons with other references none: their surfaces lie in the same place, their legends too.
+        for model in all_distance_models(self.logic.adapter.scene, self.parameters.segmentation):
+            model.GetDisplayNode().SetVisibility(choice == DISTANCES and model in models)
         shown = {RESULT: (True, False), REFERENCE: (False, True)}.get(choice, (True, True))
         for node, visible in zip((self.parameters.segmentation, self.reference), shown):
             node.CreateDefaultDisplayNodes()
