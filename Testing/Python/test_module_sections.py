@@ -240,7 +240,7 @@ def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel)
     display = host.scene.GetFirstNodeByClass("vtkMRMLModelNode").GetDisplayNode()
     assert display.GetScalarRange() == pytest.approx((-3, 3))
     legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
-    assert legend.GetTitleText() == "distance (mm), + outside"
+    assert legend.GetTitleText() == "mm, + outside"
     model, third = host.scene.GetFirstNodeByClass("vtkMRMLModelNode"), copy_as(host, panel, "Reader C")
     panel.ui.referenceSelector.setCurrentNode(third)
     panel.ui.compareButton.click()

@@ -114,7 +114,7 @@ def _add_legend(display, signed: bool) -> None:
         return
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
     if legend is not None:
-        legend.SetTitleText("distance (mm), + outside" if signed else "distance (mm)")
+        legend.SetTitleText("mm, + outside" if signed else "distance (mm)")
         legend.SetLabelFormat("%.3g")
         # Its letters grow with it; Slicer's own size covers the bone in a small view.
         legend.SetSize(0.1, 0.35)
