@@ -12,11 +12,12 @@ _STYLE = """
 body { margin: 0 auto; max-width: 940px; padding: 24px; color: #1c2430; background: #fff;
   font: 15px/1.45 "Segoe UI", "Helvetica Neue", Helvetica, Arial, "DejaVu Sans", sans-serif; }
 h1 { font-size: 24px; margin: 0; } h2 { font-size: 18px; margin: 28px 0 8px; border-bottom: 2px solid #0072b2; }
-p { margin: 4px 0; } p.faint { color: #5c6675; font-size: 13px; } img { max-width: 100%; }
+p { margin: 4px 0; } p.faint { color: #5c6675; font-size: 13px; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; } caption { text-align: left; }
 th, td { padding: 4px 12px; border-bottom: 1px solid #d9dee5; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-@media print { body { padding: 0; font-size: 12px; } img { max-height: 45vh; } tr, img { break-inside: avoid; } }
+@media print { body { padding: 0; font-size: 12px; } img { max-height: 45vh; width: auto; }
+  tr, img { break-inside: avoid; } }
 """
 
 
@@ -56,7 +57,9 @@ def case_page(title: str, subtitle: str, parts: Sequence[Part]) -> str:
     for part in parts:
         body.append(f"<h2>{escape(part.title)}</h2>")
         if part.picture is not None:
-            body.append(f'<img alt="{escape(part.title)}" src="{_picture_data(part.picture)}">')
+            width, height = part.picture.size
+            size, source = f'width="{width}" height="{height}"', _picture_data(part.picture)
+            body.append(f'<p><img alt="{escape(part.title)}" {size} src="{source}"></p>')
         if part.header:
             body.append(_table(part))
         body += [f'<p class="faint">{escape(note)}</p>' for note in part.notes]

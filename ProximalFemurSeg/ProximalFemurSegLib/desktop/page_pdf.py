@@ -61,7 +61,13 @@ def _draw(qt, page, name):
     # Lengths in points are those of this sheet, not those of the screen.
     document.documentLayout().setPaintDevice(writer)
     body = page[page.index("<body>") : page.index("</html>")]
-    document.setHtml(re.sub(r"<img ", f'<img width="{int(width)}" ', body))
+
+    def fit(found):
+        size = [int(number) for number in found.groups()]
+        scale = width / size[0]
+        return f'width="{int(size[0] * scale)}" height="{int(size[1] * scale)}"'
+
+    document.setHtml(re.sub(r'width="(\d+)" height="(\d+)"', fit, body))
     document.setTextWidth(width)
     painter = qt.QPainter()
     if not painter.begin(writer):
