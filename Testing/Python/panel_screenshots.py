@@ -19,13 +19,17 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "ProximalFemurSeg")]
 
 import slicer.util  # noqa: E402
 from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+from scipy import ndimage  # noqa: E402
 
 from host.application import running  # noqa: E402
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
+from ProximalFemurSegLib.mrml.segmentation_node import create_segmentation_node, write_labels  # noqa: E402
+from ProximalFemurSegLib.mrml.segments import describe_segments  # noqa: E402
 from ProximalFemurSegLib.mrml.volume_node import node_from_volume  # noqa: E402
 from ProximalFemurSegLib.running.in_process import InProcessRunner  # noqa: E402
 from ProximalFemurSegLib.running.progress import Progress  # noqa: E402
 from ProximalFemurSegLib.running.runner import Runner, State, Status  # noqa: E402
+from region_bones import Bone  # noqa: E402
 
 DEVICES = {
     "torch": "2.7.1+cu126",
@@ -123,6 +127,7 @@ class Studio:
         self._draw()
         self.take("edited", "correction")
         self.panel.ui.correctionButton.click()
+        self._divide()
         self._compare()
         self.take("comparison", "comparison")
 
@@ -137,6 +142,23 @@ class Studio:
             drawn, parameters.segmentation, "cortical_left", parameters.inputVolume
         )
         self.host.process_events(500)
+
+    def _divide(self):
+        """A colleague's segmentation of a whole femur, divided."""
+        bone = Bone(spacing=3.0)
+        inner = ndimage.binary_erosion(bone.mask.array, iterations=1)
+        labels = np.where(inner, 1, np.where(bone.mask.array, 2, 0)).astype(np.uint8)
+        volume = node_from_volume(bone.mask.with_array(labels), self.host.scene, "Hip CT 2")
+        segments = describe_segments({1: ("trabecular bone", "left"), 2: ("cortical bone", "left")})
+        node = create_segmentation_node(self.host.scene, volume, segments, "Reader A")
+        write_labels(node, labels, segments)
+        before = self.panel.parameters.segmentation
+        self.panel.parameters.segmentation = node
+        self.panel.ui.divideButton.click()
+        self.host.process_events(300)
+        self.take("regions", "regions")
+        self.panel.parameters.segmentation = before
+        self.host.process_events(50)
 
     def _compare(self):
         parameters = self.panel.parameters

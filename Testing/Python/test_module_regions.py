@@ -175,6 +175,22 @@ def test_density_comes_with_a_calibration(host, panel):  # noqa: F811
     assert "Shaft" in shown(panel), "what was there stays"
 
 
+def test_a_calibration_without_its_image_is_refused(host, panel):  # noqa: F811
+    panel.ui.inputSelector.setCurrentNode(None)
+    panel.ui.calibrationEdit.text = "0.8,2"
+    panel.ui.divideButton.click()
+    ((message, _),) = host.said.errors
+    assert "choose it as the volume" in message
+
+
+def test_without_a_child_it_is_divided_here(host, panel, bone, monkeypatch):  # noqa: F811
+    monkeypatch.undo()
+    monkeypatch.setattr(panel.logic.regions, "_child", None)
+    panel.ui.divideButton.click()
+    assert host.said.errors == []
+    assert shown(panel)["Head"] == pytest.approx(bone[2][0]["head"]["volume_mm3"] / 1000, abs=0.051)
+
+
 def test_regions_take_the_place_of_the_masks_in_the_views(host, panel):  # noqa: F811
     divide(host, panel)
     source, nodes = panel.parameters.segmentation.GetDisplayNode(), panel.logic.regions.nodes

@@ -374,6 +374,7 @@ def test_everything_but_apply_works_without_torch(host, monkeypatch):  # noqa: F
             (image > level).astype(np.uint8), node, "trabecular_left", panel.parameters.inputVolume
         )
     panel.ui.segmentationSelector.setCurrentNode(one)
+    assert rows(panel) == [["Left", "Trabecular bone", f"{(image > 40).sum() * 3 / 1000:.1f}"]]
     panel.ui.referenceSelector.setCurrentNode(other)
     panel.ui.compareButton.click()
     assert host.said.errors == []

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ProximalFemurSegError
+from ..errors import BadInputError, ProximalFemurSegError
 from ..mrml.region_session import RegionSession
 from ..mrml.region_state import is_outdated, remember_masks
 from ..mrml.segmentation_node import fingerprint
@@ -101,8 +101,11 @@ class RegionMaker(RegionSession):
         super().close()
 
     def _femora_of(self, mask, endosteal, image, calibration):
+        if calibration and image is None:
+            raise BadInputError("A calibration needs the CT that belongs to the masks: choose it as the volume.")
         if self._child is None:
-            return super()._femora_of(mask, endosteal, image, calibration and calibration_from(calibration, image))
+            known = calibration_from(calibration, image) if calibration else None
+            return super()._femora_of(mask, endosteal, image, known)
         return _Bone(Bones.of(mask, endosteal), image, calibration or "")
 
     def _measure(self, femora, definition, placed=None):

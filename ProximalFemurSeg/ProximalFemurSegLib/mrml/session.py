@@ -10,8 +10,10 @@ from ..running.options import RunOptions
 from ..running.runner import Job, Runner, State, Status
 from . import parameters as p
 from .adapter import Adapter
+from .edited_volumes import measure_segmentation
 from .live_mask import LiveMask
 from .result_nodes import ResultNodes, load_result, load_steps, overall_threshold, volume_of, write_measurements
+from .segmentation_node import content_time
 from .stored_probabilities import has_description, probabilities_from_nodes
 from .volume_node import volume_from_node
 
@@ -72,6 +74,7 @@ class Session:
         self._status = Status(State.IDLE)
         self._input_id = None
         self._previous: ResultNodes | None = None
+        self._counted = (None, {})
         self._loading, self._loaded = None, None
 
     def use(self, runner: Runner) -> None:
@@ -140,7 +143,7 @@ class Session:
         """The scene is being closed: end the run, hold on to no node."""
         self._loading, self._loaded = None, None
         self.cancel()
-        self.live = None
+        self.live, self._counted = None, (None, {})
         self._previous = None
         self._status = Status(State.IDLE)
 
@@ -248,13 +251,31 @@ class Session:
         return parameters.threshold if parameters.thresholdMethod == MANUAL else parameters.thresholdMethod
 
     def measurements(self) -> dict:
-        """Of the result as it is shown; empty if there is none."""
+        """Of the result as it is shown, or else of any segmentation that was chosen; empty if there is neither."""
         if self.live is None:
-            return {}
+            return self._measure_chosen()
         if self.live.result is None:
             # After a scene was opened: the masks are there, their numbers are made from the same maps.
             self.live.follow()
         return self.live.measurements()
+
+    def _measure_chosen(self):
+        node = self.parameter_node
+        segmentation = p.get_reference(node, p.SEGMENTATION)
+        if segmentation is None or segmentation.GetSegmentation().GetNumberOfSegments() == 0:
+            return {}
+        volume = volume_of(segmentation) or p.get_reference(node, p.INPUT)
+        if volume is None or volume.GetImageData() is None:
+            return {}
+        when = (volume.GetID(), *content_time(segmentation))
+        if when != self._counted[0]:
+            try:
+                rows = measure_segmentation(ResultNodes(input=volume, segmentation=segmentation))
+            except ProximalFemurSegError as error:
+                self._counted = (when, {"messages": [str(error)]})
+            else:
+                self._counted = (when, {"volumes": rows})
+        return self._counted[1]
 
     def panel_state(self, network: NetworkEntry | None = None) -> PanelState:
         """What a panel has to show."""

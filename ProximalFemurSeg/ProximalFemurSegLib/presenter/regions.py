@@ -102,7 +102,7 @@ def regions_note(busy: bool, problem: str, outdated: bool, tables: Sequence[Resu
         notes.append(_("The masks have changed since: divide again."))
     notes += [note for table in tables for note in table.notes]
     if not notes and not any(table.rows for table in tables):
-        notes = [_("Head, neck, trochanter, intertrochanter and shaft, by landmarks that you can move.")]
+        notes = [_("Divides the bone by landmarks that you can move.")]
     return "\n".join(notes)
 
 
