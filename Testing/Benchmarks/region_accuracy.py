@@ -7,7 +7,7 @@ mask at 0.8 and at 1.5 mm; the exact volumes are counted at 0.8 mm. From a folde
 femora_whole/ come bones without truth: there the question is whether every one is divided or refused with a reason, and
 whether the same bone on a grid turned by 25 degrees, and its mirror image, have the same volumes. Results are added to
 FOLDER/regions.jsonl one by one, so that a stopped run goes on; FOLDER/regions.json holds the summary, regions.md its
-tables (of errors: mean; mean absolute; largest absolute), bones/ a picture of each bone and contact-sheet.png all.
+tables (of errors: mean; mean absolute; largest absolute), bones/ a picture of each bone and contact-sheet.jpg all.
 """
 
 from __future__ import annotations
@@ -339,25 +339,26 @@ def markdown(table: dict) -> str:
     return "\n".join(lines)
 
 
-def contact_sheet(folder: Path, columns: int = 8) -> None:
-    """All pictures in one."""
+def contact_sheet(folder: Path, columns: int = 12, cell: tuple[int, int] = (200, 96)) -> None:
+    """All pictures in one, small."""
     from PIL import Image, ImageDraw, ImageFont
 
     pictures = sorted((folder / "bones").glob("*.png"))
     if not pictures:
         return
-    images = [Image.open(path).convert("RGB") for path in pictures]
-    width, height = max(i.width for i in images), max(i.height for i in images) + 18
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (width + 8), rows * (height + 8)), (17, 20, 26))
+    width, height = cell[0] + 8, cell[1] + 22
+    sheet = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), (17, 20, 26))
     draw = ImageDraw.Draw(sheet)
-    for number, (path, image) in enumerate(zip(pictures, images)):
-        left, top = number % columns * (width + 8) + 4, number // columns * (height + 8) + 4
-        draw.text((left, top), path.stem, fill=(232, 234, 238), font=ImageFont.load_default(13))
-        sheet.paste(image, (left, top + 18))
-    temporary = folder / ".contact-sheet.png"
-    sheet.save(temporary)
-    os.replace(temporary, folder / "contact-sheet.png")
+    for number, path in enumerate(pictures):
+        left, top = number % columns * width + 4, number // columns * height + 2
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+        small.thumbnail(cell, Image.Resampling.LANCZOS)
+        draw.text((left, top), path.stem, fill=(232, 234, 238), font=ImageFont.load_default(11))
+        sheet.paste(small, (left, top + 16))
+    temporary = folder / ".contact-sheet.jpg"
+    sheet.save(temporary, quality=75)
+    os.replace(temporary, folder / "contact-sheet.jpg")
 
 
 def main() -> None:
