@@ -50,6 +50,13 @@ class BoneField:
         start = [s.start - m for s, m in zip(box, margin)]
         stop = [s.stop + m for s, m in zip(box, margin)]
         self.grid: Grid = mask.grid.crop(start, stop)
+        self._made: dict[str, object] = {}
+
+    def once(self, name: str, make):
+        """What a function without arguments gives; made the first time, for the field does not change."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def smoother(self, sigma_mm: float, center=None, reach_mm: float = 0.0) -> BoneField:
         """The field blurred further, all of it or the part within a distance of a place.
@@ -68,6 +75,7 @@ class BoneField:
         """
         spacing = np.array(self.grid.spacing[::-1])
         part = copy(self)
+        part._made = {}
         if center is not None:
             middle = self.grid.ras_to_ijk(center)[::-1]
             start = np.maximum(np.floor(middle - reach_mm / spacing), 0).astype(int)
@@ -123,6 +131,9 @@ class BoneField:
             (n,) mm2 of surface that each point stands for. Crossings are denser where the surface faces an axis of the
             grid; weighted by the square of the normal's components along the three axes, every patch counts once.
         """
+        return self.once("surface", self._crossings)
+
+    def _crossings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         values = self.values
         inside = values >= 0.5
         inverse = np.linalg.inv(self.grid.affine[:3, :3])

@@ -149,7 +149,8 @@ class _Finder:
     def __init__(self, bone: BoneField, side: str, placed: Mapping):
         self.field, self.asked_side, self.placed = bone, side, dict(placed)
         # What areas and outlines are read from: smooth enough that they hardly know how the voxels lie.
-        self.smooth = bone.smoother(max(_SMOOTH_MM, _SMOOTH_VOXELS * max(bone.grid.spacing)))
+        sigma = max(_SMOOTH_MM, _SMOOTH_VOXELS * max(bone.grid.spacing))
+        self.smooth = bone.once("smooth", lambda: bone.smoother(sigma))
         self.surface = bone.surface()
         self.marks: dict[str, Landmark] = {}
         self.messages: list[str] = []
@@ -171,7 +172,7 @@ class _Finder:
         return self.marks[name].position
 
     def find_head(self):
-        found = find_head(self.field, self.surface)
+        found = self.field.once("head", lambda: find_head(self.field, self.surface))
         reason = "No surface like the sphere of a femoral head is in view."
         if found is None:
             if self.put("head_center", None, reason=reason) is None:

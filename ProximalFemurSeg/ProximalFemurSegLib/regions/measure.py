@@ -142,7 +142,7 @@ def measure_femur(
     division = divide(femur.mask, landmarks, definition, planes)
     thickness = None
     if endosteal is not None and endosteal.array.any():
-        thickness = cortical_thickness(femur.mask, endosteal, division)
+        thickness = cortical_thickness(femur.mask, endosteal, division, landmarks.field)
     return FemurRegions(
         femur,
         landmarks,
