@@ -17,8 +17,8 @@ from ProximalFemurSegLib.errors import CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.running.progress import parse_progress
 
 COMMANDS = (
-    "cohort", "cross-validate", "demo", "distance-map", "evaluate", "networks", "phantom", "regions", "segment",
-    "train",
+    "cohort", "correction-times", "cross-validate", "demo", "distance-map", "evaluate", "fine-tune", "networks",
+    "phantom", "regions", "segment", "train",
 )
 
 

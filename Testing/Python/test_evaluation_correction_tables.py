@@ -2,11 +2,12 @@
 
 import csv
 import io
+import json
 
 import pytest
 
 from closed_form_cohort import write_cohort, write_table
-from command_line import invoke
+from command_line import assert_refused, invoke
 from ProximalFemurSegLib.evaluation.correction_tables import corrections_csv, time_table
 from ProximalFemurSegLib.evaluation.correction_time import CorrectionRecord, write_record
 
@@ -70,16 +71,32 @@ def test_every_record_as_csv():
     assert (second["task"], second["dice"], second["asd_mm"]) == ("manual", "", "")
 
 
+def write_all(records, folder):
+    folder.mkdir()
+    for number, record in enumerate(records):
+        write_record(record, folder / f"{number}.json")
+    return folder
+
+
+def test_a_folder_of_records_alone_is_compared(tmp_path):
+    records = [corrected("a", "AB", 480), by_hand("a", "AB", 870), by_hand("b", "AB", 900)]
+    folder = write_all(records, tmp_path / "times")
+    done = invoke("correction-times", folder)
+    assert done.exit_code == 0
+    assert "A draft saves 6 min 30 s (45 %) over 1 pair." in " ".join(done.stdout.split())
+    values = json.loads(invoke("correction-times", folder, "--json").stdout)
+    assert (values["records"], values["paired"], values["saved_s"]) == (3, 1, 390)
+    assert values["manual"]["mean_s"] == 885 and values["saved_low_95_s"] is None
+    assert_refused(invoke("correction-times", tmp_path / "no"), "does not exist")
+
+
 @pytest.fixture
 def table(tmp_path):
     return write_table(write_cohort(tmp_path, (4, 5)), tmp_path / "table.csv")
 
 
 def test_a_folder_of_records_becomes_part_of_the_report(table, tmp_path):
-    folder = tmp_path / "records"
-    folder.mkdir()
-    for name, record in {"one": corrected("a", "AB", 480), "two": by_hand("a", "AB", 870)}.items():
-        write_record(record, folder / f"{name}.json")
+    folder = write_all([corrected("a", "AB", 480), by_hand("a", "AB", 870)], tmp_path / "records")
     out = tmp_path / "out"
     done = invoke("cohort", table, "-o", out, "--worst", 0, "--corrections", folder)
     assert done.exit_code == 0, done.output

@@ -16,8 +16,8 @@ from .. import __version__
 from ..errors import BadInputError, CancelledError, ProximalFemurSegError
 
 _COMMANDS = (
-    "cohort", "cross-validate", "demo", "distance-map", "evaluate", "fine-tune", "networks", "phantom", "regions",
-    "segment", "train",
+    "cohort", "correction-times", "cross-validate", "demo", "distance-map", "evaluate", "fine-tune", "networks",
+    "phantom", "regions", "segment", "train",
 )
 _CANCELLED = 130
 
