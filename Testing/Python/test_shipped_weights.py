@@ -54,11 +54,16 @@ def sample(modality):
 
 
 @pytest.mark.parametrize(
-    ("modality", "values", "least"), [("ct", {"whole": (1, 2), "inside": (1,)}, 0.93), ("mr", {"inside": (1,)}, 0.93)]
+    ("network", "modality", "values", "least"),
+    [
+        ("auto", "ct", {"whole": (1, 2), "inside": (1,)}, 0.93),
+        ("auto", "mr", {"inside": (1,)}, 0.93),
+        ("unet2d-f16", "mr", {"inside": (1,)}, 0.9),
+    ],
 )
-def test_the_sample_case_is_segmented_well(modality, values, least):
+def test_the_sample_case_is_segmented_well(network, modality, values, least):
     image, truth = sample(modality)
-    result = segment(image)
+    result = segment(image, network)
     assert result.probabilities.modality == modality
     assert {side for _, side in result.sides.values()} == {"left"}
     for name, labels in values.items():
