@@ -61,14 +61,11 @@ def _draw(qt, page, name):
     # Lengths in points are those of this sheet, not those of the screen.
     document.documentLayout().setPaintDevice(writer)
     body = page[page.index("<body>") : page.index("</html>")]
-
-    def fit(found):
-        size = [int(number) for number in found.groups()]
-        scale = width / size[0]
-        return f'width="{int(size[0] * scale)}" height="{int(size[1] * scale)}"'
-
-    document.setHtml(re.sub(r'width="(\d+)" height="(\d+)"', fit, body))
-    document.setTextWidth(width)
+    _lay_out(document, body, width, width)
+    # Qt draws pictures larger where the sheet is finer than the screen.
+    wider = document.size.width() / width
+    if wider > 1:
+        _lay_out(document, body, width, width / wider)
     painter = qt.QPainter()
     if not painter.begin(writer):
         raise OSError("the PDF cannot be begun")
@@ -82,3 +79,17 @@ def _draw(qt, page, name):
         document.drawContents(painter)
     finally:
         painter.end()
+
+
+def _lay_out(document, body, width, picture_width):
+    """Pictures as wide as that, each in a paragraph: Qt 5 would put one beside the heading above it."""
+
+    def fit(found):
+        across, down = (int(number) for number in found.groups())
+        return f'width="{int(picture_width)}" height="{int(down * picture_width / across)}"'
+
+    def below(found):
+        return "<p>" + re.sub(r'width="(\d+)" height="(\d+)"', fit, found.group()) + "</p>"
+
+    document.setHtml(re.sub(r"<img [^>]*>", below, body))
+    document.setTextWidth(width)
