@@ -413,3 +413,16 @@ def test_devices_are_named_with_memory_and_torch(host, panel):  # noqa: F811
 def test_the_results_table_in_the_scene_follows(host, panel):  # noqa: F811
     volume = draw(host, panel).sum() * 3.0
     host.wait_for(lambda: read_table(panel.parameters.resultsTable)[0]["volume_mm3"] == pytest.approx(volume))
+
+
+def test_no_column_of_a_wide_table_gives_way_to_the_others(host):  # noqa: F811
+    from ProximalFemurSegLib.desktop.sections.section import fill_table, set_up_table
+    from ProximalFemurSegLib.presenter.results import ResultTable as Table
+
+    table = host.qt.QTableWidget()
+    set_up_table(host.qt, table, 0)
+    header = table.horizontalHeader()
+    fill_table(host.qt, table, Table(("Region", "Volume (cm³)"), (("Intertrochanter", "32.5"),)))
+    assert header.sectionResizeMode(0) == host.qt.QHeaderView.Stretch
+    fill_table(host.qt, table, Table(("Region", *["Volume (cm³)"] * 4), (("Intertrochanter", *["32.5"] * 4),)))
+    assert header.sectionResizeMode(0) == host.qt.QHeaderView.ResizeToContents

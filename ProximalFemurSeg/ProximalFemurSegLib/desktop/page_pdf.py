@@ -82,14 +82,11 @@ def _draw(qt, page, name):
 
 
 def _lay_out(document, body, width, picture_width):
-    """Pictures as wide as that, each in a paragraph: Qt 5 would put one beside the heading above it."""
+    """The page on the sheet, its pictures as wide as asked."""
 
     def fit(found):
         across, down = (int(number) for number in found.groups())
         return f'width="{int(picture_width)}" height="{int(down * picture_width / across)}"'
 
-    def below(found):
-        return "<p>" + re.sub(r'width="(\d+)" height="(\d+)"', fit, found.group()) + "</p>"
-
-    document.setHtml(re.sub(r"<img [^>]*>", below, body))
+    document.setHtml(re.sub(r'width="(\d+)" height="(\d+)"', fit, body))
     document.setTextWidth(width)

@@ -76,6 +76,9 @@ def fill_table(qt, widget, table) -> None:
     # Units below their titles, where many columns have to share the panel.
     titles = [title.replace(" (", "\n(") if many else title for title in table.header]
     widget.setHorizontalHeaderLabels(titles)
+    if many:
+        # In a narrow panel nothing would be left for one that takes the rest.
+        widget.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
     widget.setRowCount(len(table.rows))
     for r, row in enumerate(table.rows):
         for c, text in enumerate(row):
