@@ -86,7 +86,7 @@ def layout(monkeypatch, headless):  # noqa: F811
 def test_all_slices_go_through_the_middle_of_the_bone_and_3d_turns_to_it(layout, headless):  # noqa: F811
     adapter = desktop_adapter.DesktopAdapter(headless.scene)
     node = segmentation(headless.scene, "oblique", make_labels())
-    before = layout.camera.GetCamera().GetDistance()
+    before = layout.camera.GetCamera().GetDirectionOfProjection()
     adapter.centre(node)
     bounds = [0.0] * 6
     node.GetRASBounds(bounds)
@@ -95,7 +95,12 @@ def test_all_slices_go_through_the_middle_of_the_bone_and_3d_turns_to_it(layout,
         place = np.array([matrix.GetElement(row, 3) for row in range(3)])
         assert np.all(place > np.array(bounds[::2])) and np.all(place < np.array(bounds[1::2]))
     assert [call[0] for call in layout.view.calls[:2]] == ["resetFocalPoint", "resetCamera"]
-    assert layout.camera.GetCamera().GetDistance() == pytest.approx(before / 1.4), "nearer than Slicer's own reset"
+    assert np.allclose(layout.camera.GetFocalPoint(), (np.array(bounds[::2]) + bounds[1::2]) / 2)
+    camera = layout.camera.GetCamera()
+    assert np.allclose(camera.GetDirectionOfProjection(), before), "it looks from where it looked from"
+    # A ball around the bone just fits between the upper and the lower edge of the view.
+    seen = np.sin(np.radians(camera.GetViewAngle() / 2)) * camera.GetDistance()
+    assert seen == pytest.approx(np.linalg.norm(np.subtract(bounds[1::2], bounds[::2])) / 2)
     adapter.jump((1.0, 2.0, 3.0))
     assert layout.nodes["Red"].GetSliceToRAS().GetElement(2, 3) == pytest.approx(3.0)
 

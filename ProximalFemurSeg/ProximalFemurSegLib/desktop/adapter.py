@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 
 from ..mrml.adapter import Adapter
 from ..running.child import Child
 from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
 from .surface_maker import SurfaceMaker
-
-_NEARER = 1.4
 
 
 class DesktopAdapter(Adapter):
@@ -183,7 +182,17 @@ class DesktopAdapter(Adapter):
             view = layout.threeDWidget(index).threeDView()
             view.resetFocalPoint()
             view.resetCamera()
-            # That leaves as much room around the view's box as the box has; nearer, the box just fits.
-            camera = view.cameraNode()
-            camera.GetCamera().Dolly(_NEARER)
-            camera.ResetClippingRange()
+            # That fits a box around the whole image, in which the femora of a large scan are small.
+            _look_at(view.cameraNode(), bounds)
+
+
+def _look_at(camera_node, bounds) -> None:
+    """From where it looks from, the camera of a view goes so near that the bounds fill the view."""
+    low, high = np.array(bounds[::2]), np.array(bounds[1::2])
+    centre, radius = (low + high) / 2, np.linalg.norm(high - low) / 2
+    camera = camera_node.GetCamera()
+    distance = radius / np.sin(np.radians(camera.GetViewAngle()) / 2)
+    position = centre - distance * np.array(camera.GetDirectionOfProjection())
+    camera_node.SetFocalPoint(*centre)
+    camera_node.SetPosition(*position)
+    camera_node.ResetClippingRange()
