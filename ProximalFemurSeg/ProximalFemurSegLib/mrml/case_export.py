@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ def case_bones(nodes, sides=("left", "right", "")) -> list[Bone]:
         found = [mask for mask in parts.values() if mask is not None]
         if not found:
             continue
-        outer = np.logical_or.reduce([mask.array for mask in found])
+        outer = reduce(np.logical_or, [mask.array for mask in found])
         box = bounding_box(outer, margin=_MARGIN_VOXELS)
         if box is None:
             continue

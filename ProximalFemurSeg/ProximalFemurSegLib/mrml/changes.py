@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from .hierarchy import place_beside
@@ -31,7 +33,7 @@ def changed_voxels(nodes, labels: np.ndarray) -> np.ndarray:
         uint8: :data:`ADDED`, :data:`REMOVED` or 0; an exchange of one bone's label for another's is no change.
     """
     masks = masks_on_grid(nodes.segmentation, reference_grid(nodes.segmentation)).values()
-    bone = np.logical_or.reduce([mask.array for mask in masks]) if masks else np.zeros(labels.shape, bool)
+    bone = reduce(np.logical_or, [mask.array for mask in masks]) if masks else np.zeros(labels.shape, bool)
     before = labels > 0
     return (ADDED * (bone & ~before) + REMOVED * (before & ~bone)).astype(np.uint8)
 

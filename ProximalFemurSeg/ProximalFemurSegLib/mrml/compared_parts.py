@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def _union(parts: dict[str, Volume], names, node, grid: Grid) -> Volume:
     chosen = [parts[name] for name in names or parts]
     if not chosen:
         return Volume(np.zeros(grid.shape, bool), grid, node.GetName())
-    array = np.logical_or.reduce([part.array for part in chosen])
+    array = reduce(np.logical_or, [part.array for part in chosen])
     resampled = any(part.metadata.get("resampled", False) for part in chosen)
     return Volume(array, chosen[0].grid, node.GetName(), metadata={"resampled": resampled})
 

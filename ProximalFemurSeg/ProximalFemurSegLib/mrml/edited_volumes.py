@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from ..inference.measurements import volume_row
@@ -35,7 +37,7 @@ def measure_segmentation(nodes) -> list[dict]:
         rows.append(_row(side if known else "", structure, mask.array, mask.grid))
     for side, parts in bones.items():
         if len(parts) > 1:
-            whole = np.logical_or.reduce([part.array for part in parts])
+            whole = reduce(np.logical_or, [part.array for part in parts])
             rows.append(_row(side, "whole bone", whole, parts[0].grid))
     return rows
 

@@ -40,7 +40,10 @@ class MeasurementsSection(Section):
         self.table = presenter.result_table(measurements)
         fill_table(qt, self.ui.resultTable, self.table)
         note = "\n".join([*self.table.notes, presenter.result_summary(measurements)]).strip()
-        self.ui.resultNoteLabel.text = note or _("Press Apply: the volumes of the bone appear here.")
+        if not note and not self.table.rows:
+            note = _("Press Apply: the volumes of the bone appear here.")
+        self.ui.resultNoteLabel.text = note
+        self.ui.resultNoteLabel.visible = bool(note)
         said = "\n".join(presenter.result_messages(measurements))
         self.ui.messageLabel.text = said
         self.ui.messageLabel.visible = bool(said)
