@@ -154,6 +154,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -214,12 +215,22 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.session.restore()
             self.refresh()
 
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAdded(self, caller, event, node):
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not slicer.mrmlScene.IsImporting():
+            qt.QTimer.singleShot(0, self.chooseInput)
+
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
-        if not self.parameters.inputVolume:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first:
-                self.parameters.inputVolume = first
+        self.chooseInput()
+
+    def chooseInput(self):
+        """The first volume, until the user chooses one; label maps, a kind of volume to the scene, are none."""
+        if self.parameters and not self.parameters.inputVolume:
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            images = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+            if images:
+                self.parameters.inputVolume = images[0]
 
     def setParameterNode(self, parameterNode):
         self._letGo()

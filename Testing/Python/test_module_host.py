@@ -40,6 +40,17 @@ def test_the_first_volume_is_chosen_and_apply_is_ready(host):  # noqa: F811
     assert panel.ui.applyButton.enabled is True
 
 
+def test_a_volume_that_comes_while_the_panel_is_open_is_chosen_a_label_map_is_not(host):  # noqa: F811
+    panel = open_panel(host)
+    host.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    host.process_events()
+    assert panel.ui.inputSelector.currentNode() is None
+    node = add_volume(host)
+    assert panel.ui.inputSelector.currentNode() is node
+    add_volume(host)
+    assert panel.ui.inputSelector.currentNode() is node, "what is chosen stays"
+
+
 def test_apply_brings_map_masks_and_volumes_into_scene_and_panel(host):  # noqa: F811
     node = add_volume(host)
     panel = open_panel(host)
