@@ -61,16 +61,22 @@ def registerSampleData():
     module_folder = Path(__file__).resolve().parent
     icons, samples = module_folder / "Resources" / "Icons", module_folder / "Resources" / "SampleData"
     SampleData.SampleDataLogic.registerCustomSampleDataCategory("ProximalFemurSeg", title=_("Proximal Femur"))
-    for name, file in (("HipMR", "hip-mr.nii.gz"), ("HipCT", "hip-ct.nii.gz")):
+    for name, title, file, kind in (
+        ("HipMR", "HipMR", "hip-mr.nii.gz", "VolumeFile"),
+        ("HipMR", "HipMR reference", "hip-mr-truth.seg.nrrd", "SegmentationFile"),
+        ("HipCT", "HipCT", "hip-ct.nii.gz", "VolumeFile"),
+        ("HipCT", "HipCT reference", "hip-ct-truth.seg.nrrd", "SegmentationFile"),
+    ):
         if not (samples / file).exists():
             continue
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category="ProximalFemurSeg",
-            sampleName=name,
+            sampleName=title,
             thumbnailFileName=str(icons / f"{name}.png"),
             uris=(samples / file).as_uri(),
             fileNames=file,
-            nodeNames=name,
+            nodeNames=title,
+            loadFileType=kind,
         )
 
 

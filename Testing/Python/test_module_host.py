@@ -283,6 +283,35 @@ def test_cleanup_ends_the_run_and_lets_go_of_the_scene(host):  # noqa: F811
     assert host.said.errors == []
 
 
+def test_reloading_in_mid_run_ends_it_and_brings_the_library_anew(host, monkeypatch):  # noqa: F811
+    import slicer.util
+
+    library = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "ProximalFemurSegLib"}
+
+    def reload(name):
+        host.close_modules()
+        host.module = host.load_module(name)
+
+    monkeypatch.setattr(slicer.util, "reloadScriptedModule", reload)
+    add_volume(host)
+    runner = SlowRunner()
+    panel = open_panel(host, runner)
+    panel.ui.applyButton.click()
+    try:
+        panel.onReload()
+        assert runner.closed and runner.state is State.CANCELLED
+        assert sys.modules["ProximalFemurSegLib.presenter"] is not library["ProximalFemurSegLib.presenter"]
+        again = open_panel(host, SlowRunner())
+        assert again.ui.inputSelector.currentNode().GetName() == "hip"
+        host.close_modules()
+    finally:
+        # The other tests go on with the library that they imported.
+        for name in [name for name in sys.modules if name.split(".")[0] == "ProximalFemurSegLib"]:
+            del sys.modules[name]
+        sys.modules.update(library)
+    assert host.said.errors == []
+
+
 def test_nothing_is_started_when_the_user_declines_the_packages(host, monkeypatch):  # noqa: F811
     monkeypatch.setattr(host.module.packages, "ensure_packages", lambda translate: False)
     add_volume(host)
@@ -333,6 +362,13 @@ def test_sample_data_are_files_of_the_extension(host, monkeypatch):  # noqa: F81
     monkeypatch.setitem(sys.modules, "SampleData", sample_data)
     host.module.registerSampleData()
     assert all(entry["uris"].startswith("file:") for entry in registered)
+    assert {entry["sampleName"]: entry["loadFileType"] for entry in registered} == {
+        "HipMR": "VolumeFile",
+        "HipMR reference": "SegmentationFile",
+        "HipCT": "VolumeFile",
+        "HipCT reference": "SegmentationFile",
+    }
+    assert all(Path(entry["thumbnailFileName"]).exists() for entry in registered)
 
 
 SLICER_SOURCE = "PROXIMAL_FEMUR_SEG_SLICER_SOURCE"

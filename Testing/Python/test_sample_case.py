@@ -26,3 +26,22 @@ def test_the_sample_is_made_by_the_command_in_its_readme(modality, tmp_path):
     assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
     assert (truth.array != its_truth.array).mean() < 1e-5
     assert set(np.unique(truth.array)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("modality", ["ct", "mr"])
+def test_the_reference_for_slicer_is_the_truth(modality):
+    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+    from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation
+    from ProximalFemurSegLib.mrml.volume_node import node_from_volume
+
+    truth = read_labels(SAMPLES / f"hip-{modality}-truth.nii.gz")
+    scene = slicer.vtkMRMLScene()
+    storage, node = slicer.vtkMRMLSegmentationStorageNode(), scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage.SetFileName(str(SAMPLES / f"hip-{modality}-truth.seg.nrrd"))
+    assert storage.ReadData(node)
+    masks = masks_from_segmentation(node, node_from_volume(truth, scene))
+    assert {name: mask.name for name, mask in masks.items()} == {
+        "trabecular_left": "Left femur, trabecular bone", "cortical_left": "Left femur, cortical bone",
+    }  # fmt: skip
+    assert np.array_equal(masks["trabecular_left"].array, truth.array == 1)
+    assert np.array_equal(masks["cortical_left"].array, truth.array == 2)
