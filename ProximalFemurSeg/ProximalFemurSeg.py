@@ -206,6 +206,8 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
             self.initializeParameterNode()
+            # What was asked before, as for devices, is still to be heard.
+            self.watch()
 
     def onSceneEndImport(self, caller, event):
         if self.parent.isEntered:
@@ -218,6 +220,10 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onNodesChanged(self):
         if self.parameters:
+            # In place of a volume that is gone Slicer's selectors take the next one.
+            if self.logic.session.is_own_map(self.parameters.inputVolume):
+                self.parameters.inputVolume = None
+            self.chooseInput()
             self.logic.session.restore()
             self.refresh()
 
@@ -234,7 +240,8 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The first volume, until the user chooses one; label maps, a kind of volume to the scene, are none."""
         if self.parameters and not self.parameters.inputVolume:
             volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            images = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+            own = self.logic.session.is_own_map
+            images = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not own(node)]
             if images:
                 self.parameters.inputVolume = images[0]
 

@@ -51,6 +51,18 @@ def test_a_volume_that_comes_while_the_panel_is_open_is_chosen_a_label_map_is_no
     assert panel.ui.inputSelector.currentNode() is node, "what is chosen stays"
 
 
+def test_where_the_image_is_deleted_its_probability_map_is_not_taken_for_one(host):  # noqa: F811
+    node = add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    host.scene.RemoveNode(node)
+    host.process_events()
+    assert panel.ui.inputSelector.currentNode() is None
+    assert panel.ui.applyButton.enabled is False
+    other = add_volume(host)
+    assert panel.ui.inputSelector.currentNode() is other
+
+
 def test_apply_brings_map_masks_and_volumes_into_scene_and_panel(host):  # noqa: F811
     node = add_volume(host)
     panel = open_panel(host)

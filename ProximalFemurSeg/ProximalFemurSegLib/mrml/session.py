@@ -292,6 +292,12 @@ class Session:
             state = replace(state, has_result=True, edited=self.live.edited)
         return state
 
+    def is_own_map(self, node) -> bool:
+        """True if a volume holds probabilities or uncertainties that came from here: nothing to be segmented."""
+        roles = (p.PROBABILITY, p.ENDOSTEAL, p.UNCERTAINTY)
+        maps = [p.get_reference(self.parameter_node, role) for role in roles]
+        return node is not None and (node in maps or has_description(node))
+
     def _load(self, input_node, status: Status) -> Status:
         result = self._runner.result()
         try:

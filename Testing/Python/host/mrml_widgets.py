@@ -184,7 +184,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         return node.GetClassName() in self.nodeTypes
 
     def _refresh(self):
-        nodes = []
+        nodes, before = [], self._ids.index(self._current) if self._current in self._ids else None
         if self._scene is not None:
             everything = (self._scene.GetNthNode(n) for n in range(self._scene.GetNumberOfNodes()))
             nodes = [node for node in everything if self._accepts(node)]
@@ -194,6 +194,9 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         self.addItems(([self.noneDisplay] if self.noneEnabled else []) + [node.GetName() for node in nodes])
         self.blockSignals(blocked)
         wanted = self._current if self._current in self._ids else None
+        if wanted is None and before is not None and self._ids:
+            # As in Slicer: the row after that of a node that was removed, or the last one.
+            wanted = self._ids[min(before, len(self._ids) - 1)]
         if wanted is None and not self.noneEnabled and self._ids:
             # As in Slicer: without a "None" some node is always selected.
             wanted = self._ids[0]
