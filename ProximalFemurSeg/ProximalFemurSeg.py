@@ -121,6 +121,7 @@ class ProximalFemurSegParameterNode:
     comparisonView: Annotated[int, WithinRange(0, 4)] = 0
     neckMode: str = "adaptive"
     distalLimit: str = "lesser-trochanter"
+    calibration: str = ""
     showRegions: bool = True
     showLandmarks: bool = True
     probabilityVolume: vtkMRMLScalarVolumeNode

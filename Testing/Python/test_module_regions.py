@@ -168,6 +168,10 @@ def test_density_comes_with_a_calibration(host, panel):  # noqa: F811
     share = float(row["cortical_cm3"]) / float(row["volume_cm3"])
     density = shown(panel, header.index("vBMD\n(mg/cm\u00b3)"))["Shaft"]
     assert density == pytest.approx(share * 802 + (1 - share) * 162, abs=0.51)
+    from ProximalFemurSegLib.mrml.region_state import definition_of
+
+    assert definition_of(panel.logic.regions.nodes) == ("adaptive", "lesser-trochanter", "0.8,2")
+    assert panel.parameters.calibration == "0.8,2", "saved with the scene"
     panel.ui.calibrationEdit.text = "hydroxyapatite"
     panel.ui.divideButton.click()
     finish(host, panel)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInputError, ProximalFemurSegError
 from ..mrml.region_session import RegionSession
-from ..mrml.region_state import is_outdated, remember_masks
+from ..mrml.region_state import is_outdated, remember_division
 from ..mrml.segmentation_node import fingerprint
 from ..regions.calibration import calibration_from
 from ..running.child import Child, Request
@@ -126,7 +126,7 @@ class RegionMaker(RegionSession):
     def _take(self, femora, definition, result):
         super()._take(femora, definition, result)
         masks = fingerprint(self.nodes.source) if self._open is None else self._open.masks
-        remember_masks(self.nodes, masks)
+        remember_division(self.nodes, masks, self._inputs[1])
 
     def _receive(self, waiting):
         if waiting.request.failure:

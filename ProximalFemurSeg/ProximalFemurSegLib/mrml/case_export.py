@@ -22,7 +22,7 @@ from ..volume import Volume
 from .comparison import distance_models, find_comparison
 from .correction_session import correction_records, export_records, record_name
 from .region_nodes import find_regions
-from .region_state import is_outdated
+from .region_state import definition_of, is_outdated
 from .segmentation_node import masks_from_segmentation
 from .table_node import read_table
 from .volume_node import volume_from_node
@@ -141,10 +141,10 @@ def _region_tables(scene, segmentation) -> dict:
         "regions": presenter.regions_table(read_table(found.table)),
         "geometry": presenter.geometry_table(read_table(found.geometry)),
     }
+    notes = [presenter.definition_text(*definition_of(found))]
     if is_outdated(found):
-        note = presenter.tr("The masks were changed after they were divided.")
-        tables = {role: replace(table, notes=(*table.notes, note)) for role, table in tables.items()}
-    return tables
+        notes.append(presenter.tr("The masks were changed after they were divided."))
+    return {role: replace(table, notes=(*table.notes, *notes)) for role, table in tables.items()}
 
 
 def _page(scene, live, measurements: Mapping, volumes, regions, comparison) -> str:

@@ -1,16 +1,23 @@
-"""Whether regions in the scene are still those of the masks that were divided; saved with the scene."""
+"""How regions in the scene came about, and whether the masks are still the same; saved with the scene."""
 
 from __future__ import annotations
 
-from .region_nodes import RegionNodes
+from .region_nodes import DISTAL_ATTRIBUTE, NECK_ATTRIBUTE, RegionNodes
 from .segmentation_node import fingerprint, same_fingerprint
 
-_MASKS_ATTRIBUTE = "ProximalFemurSeg.DividedMasks"
+_MASKS_ATTRIBUTE, _CALIBRATION_ATTRIBUTE = "ProximalFemurSeg.DividedMasks", "ProximalFemurSeg.Calibration"
 
 
-def remember_masks(nodes: RegionNodes, masks: str) -> None:
-    """Remember the fingerprint of the masks that were divided."""
+def remember_division(nodes: RegionNodes, masks: str, calibration: str) -> None:
+    """Remember the fingerprint of the masks that were divided, and the words of the calibration (empty: none)."""
     nodes.segmentation.SetAttribute(_MASKS_ATTRIBUTE, masks)
+    nodes.segmentation.SetAttribute(_CALIBRATION_ATTRIBUTE, calibration or None)
+
+
+def definition_of(nodes: RegionNodes) -> tuple[str, str, str]:
+    """Mode of the neck, distal limit and calibration with which the regions were made; empty where not known."""
+    attributes = (NECK_ATTRIBUTE, DISTAL_ATTRIBUTE, _CALIBRATION_ATTRIBUTE)
+    return tuple(nodes.segmentation.GetAttribute(name) or "" for name in attributes)
 
 
 def is_outdated(nodes: RegionNodes) -> bool:

@@ -9,6 +9,7 @@ from .panel import PanelState, PanelView, present, progress_percent, stage_title
 from .regions import (
     DISTAL_CHOICES,
     NECK_CHOICES,
+    definition_text,
     distal_title,
     geometry_table,
     neck_title,
@@ -44,6 +45,7 @@ __all__ = [
     "correction_text",
     "device_entries",
     "device_note",
+    "definition_text",
     "distal_title",
     "geometry_table",
     "neck_title",

@@ -27,6 +27,14 @@ def distal_title(limit: str) -> str:
     return titles[limit]
 
 
+def definition_text(neck: str, distal: str, calibration: str = "") -> str:
+    """How regions were divided and HU became density, in one line that goes with their numbers."""
+    parts = [_("Neck: {mode}").format(mode=neck_title(neck))] if neck in NECK_CHOICES else []
+    parts += [_("shaft: {limit}").format(limit=distal_title(distal))] if distal in DISTAL_CHOICES else []
+    parts += [_("calibration: {words}").format(words=calibration)] if calibration else []
+    return "; ".join(parts)
+
+
 def regions_table(rows: Sequence[dict]) -> ResultTable:
     """The volumes of the regions; columns that are empty are left out.
 

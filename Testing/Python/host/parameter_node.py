@@ -155,6 +155,10 @@ class _Connector:
             self._signal = widget.stateChanged
             self.read = lambda: widget.checked
             self.write = lambda value: setattr(widget, "checked", value)
+        elif kind == "QLineEdit" and field.type is str:
+            self._signal = widget.textChanged
+            self.read = lambda: widget.text
+            self.write = lambda value: setattr(widget, "text", value) if widget.text != value else None
         else:
             raise RuntimeError(f"Unable to create GUI connector from datatype '{field.type}' to widget type '{kind}'")
         self._signal.connect(self._on_change)

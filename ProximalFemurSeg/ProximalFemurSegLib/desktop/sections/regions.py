@@ -41,7 +41,7 @@ class RegionsSection(Section):
 
     def divide(self):
         """Divide the chosen segmentation, or divide it again; what the user placed stays."""
-        calibration = self.ui.calibrationEdit.text.strip()
+        calibration = self.parameters.calibration.strip()
         image = self.parameters.inputVolume if calibration else None
         self.parameters.showRegions = True
         self.regions.divide(self.parameters.segmentation, self._definition(), image, calibration)
