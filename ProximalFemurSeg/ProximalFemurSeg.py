@@ -211,6 +211,10 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.watch()
 
     def onSceneEndImport(self, caller, event):
+        # The batch ends after the import, and Slicer's widgets take up its nodes only then.
+        qt.QTimer.singleShot(0, self.onSceneImported)
+
+    def onSceneImported(self):
         if self.parent.isEntered:
             self.initializeParameterNode()
 

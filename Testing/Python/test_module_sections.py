@@ -93,6 +93,23 @@ def test_a_correction_is_timed_undone_and_kept_with_the_scene(host, panel, tmp_p
     assert host.said.errors == []
 
 
+def test_a_correction_goes_on_in_a_reopened_scene(host, panel, tmp_path):  # noqa: F811
+    panel.ui.readerEdit.text = "AB"
+    panel.ui.correctionButton.click()
+    editor = section(panel, "Correction").editor
+    path = str(tmp_path / "case.mrb")
+    assert host.scene.WriteToMRB(path)
+    host.scene.Clear(0)
+    host.process_events()
+    assert panel.ui.correctionButton.text == "Start"
+    assert host.scene.ReadFromMRB(path)
+    host.process_events()
+    assert panel.ui.correctionButton.text == "Finish"
+    assert editor.segmentationNode() is panel.parameters.segmentation is not None
+    assert editor.sourceVolumeNode() is panel.parameters.inputVolume
+    assert host.said.errors == []
+
+
 def test_a_correction_goes_on_after_the_module_was_left(host, panel):  # noqa: F811
     panel.ui.readerEdit.text = "AB"
     panel.ui.correctionButton.click()

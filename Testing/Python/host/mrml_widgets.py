@@ -224,7 +224,7 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._scene = self._editor_node = self._segmentation = self._volume = None
-        self._history, self._effect = None, ""
+        self._history, self._effect, self._tags, self._importing = None, "", [], False
         self.observed = self.shortcuts = False
         self.setFrameShape(QtWidgets.QFrame.StyledPanel)
         layout = QtWidgets.QVBoxLayout(self)
@@ -239,9 +239,23 @@ class qMRMLSegmentEditorWidget(QtWidgets.QFrame):
     readOnly = _stored(bool, "readOnly", False)
 
     def setMRMLScene(self, scene):
-        self._scene = scene
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene, self._tags = scene, []
         if scene is None:
             self.setMRMLSegmentEditorNode(None)
+        else:
+            self._tags.append(scene.AddObserver(scene.StartImportEvent, self._import_starts))
+            self._tags.append(scene.AddObserver(scene.EndBatchProcessEvent, self._batch_ends))
+
+    def _import_starts(self, caller, event):
+        self._importing = True
+
+    def _batch_ends(self, caller, event):
+        # After the end of an import: Slicer's own goes back to what its hidden selector knew before.
+        if self._importing and self._segmentation is not None:
+            self.setSegmentationNode(None)
+        self._importing = False
 
     def setMRMLSegmentEditorNode(self, node):
         self._editor_node = node
