@@ -221,6 +221,23 @@ def test_masks_that_changed_ask_for_another_division(host, panel):  # noqa: F811
     assert "have changed" not in panel.ui.regionsNoteLabel.text
 
 
+def test_regions_that_somebody_drew_in_are_left_alone(host, panel):  # noqa: F811
+    divide(host, panel)
+    edited, volume = panel.logic.regions.nodes.segmentation, panel.parameters.inputVolume
+    divide(host, panel)
+    assert panel.logic.regions.nodes.segmentation is edited, "what nobody touched is written again"
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(edited, "head_left", volume).copy()
+    drawn[:2] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, edited, "head_left", volume)
+    divide(host, panel)
+    nodes = panel.logic.regions.nodes
+    assert nodes.segmentation is not edited and nodes.segmentation.GetScene() and edited.GetScene()
+    assert np.array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(edited, "head_left", volume), drawn)
+    panel.logic.regions.close()
+    panel.refresh()
+    assert panel.logic.regions.nodes.segmentation is nodes.segmentation, "the new ones are found again"
+
+
 def test_what_cannot_be_divided_is_told(host, panel):  # noqa: F811
     source, volume = panel.parameters.segmentation, panel.parameters.inputVolume
     count = host.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInputError, ProximalFemurSegError
 from ..mrml.region_session import RegionSession
-from ..mrml.region_state import is_outdated, remember_division
+from ..mrml.region_state import is_outdated, remember_division, spare_edited
 from ..mrml.segmentation_node import fingerprint
 from ..regions.calibration import calibration_from
 from ..running.child import Child, Request
@@ -124,6 +124,7 @@ class RegionMaker(RegionSession):
         self._open = _Open(femora, order, repr(marks), masks, folder, _hand_over(order, femora.image, folder))
 
     def _take(self, femora, definition, result):
+        spare_edited(self.nodes)
         super()._take(femora, definition, result)
         masks = fingerprint(self.nodes.source) if self._open is None else self._open.masks
         remember_division(self.nodes, masks, self._inputs[1])
