@@ -268,6 +268,19 @@ def test_two_readers_are_compared_in_millimetres_and_on_the_surface(host, panel)
     assert "itself" in panel.ui.comparisonNoteLabel.text
 
 
+def test_a_comparison_says_when_the_masks_are_no_longer_those_compared(host, panel):  # noqa: F811
+    panel.ui.referenceSelector.setCurrentNode(copy_as(host, panel, "Reader B"))
+    panel.ui.compareButton.click()
+    assert "Compare again" not in panel.ui.comparisonNoteLabel.text
+    panel.ui.thresholdSlider.value = 0.6
+    host.wait_for(lambda: not panel.logic.session.live.moving)
+    panel.refresh()
+    assert "press Compare again" in panel.ui.comparisonNoteLabel.text
+    panel.ui.compareButton.click()
+    assert "Compare again" not in panel.ui.comparisonNoteLabel.text
+    assert host.said.errors == []
+
+
 def test_review_goes_from_the_least_certain_slice_to_the_next(host, panel, monkeypatch):  # noqa: F811
     jumped = []
     monkeypatch.setattr(panel.logic.adapter, "jump", jumped.append)

@@ -7,15 +7,18 @@ import qt
 from ... import presenter
 from ...mrml import parameters as p
 from ...mrml.comparison import ComparisonOptions, all_distance_models, compare_nodes, distance_models, find_comparison
+from ...mrml.segmentation_node import content_time, fingerprint, same_fingerprint
 from ...mrml.table_node import read_table
 from ...presenter import tr as _
 from .section import Section, fill_table, set_up_table
 
 BOTH, RESULT, REFERENCE, DISTANCES, SIDE_BY_SIDE = range(5)
+_MASKS = "ProximalFemurSeg.ComparedMasks"  # attribute of a comparison's table: what was compared
 
 
 class ComparisonSection(Section):
     def setup(self):
+        self._looked = (None, False)
         set_up_table(qt, self.ui.comparisonTable, 0)
         self.ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.on_reference)
         self.ui.compareButton.connect("clicked(bool)", self.on_compare)
@@ -36,6 +39,7 @@ class ComparisonSection(Section):
         comparison = compare_nodes(
             self.logic.adapter, self.parameters.segmentation, self.reference, options=options
         )
+        comparison.table.SetAttribute(_MASKS, fingerprint(self.parameters.segmentation))
         self._view(DISTANCES)
         return comparison
 
@@ -73,6 +77,17 @@ class ComparisonSection(Section):
             return None
         return find_comparison(self.logic.adapter.scene, parameters.segmentation, self.reference)
 
+    def _outdated(self, table) -> bool:
+        """True if the masks are not those that were compared; looked at when they have come to rest."""
+        live, segmentation = self.session.live, self.parameters.segmentation
+        compared = None if table is None else table.GetAttribute(_MASKS)
+        if not compared or (live is not None and live.moving):
+            return False
+        about = (compared, content_time(segmentation))
+        if about != self._looked[0]:
+            self._looked = (about, not same_fingerprint(compared, fingerprint(segmentation)))
+        return self._looked[1]
+
     def refresh(self):
         parameters = self.parameters
         if self.ui.referenceSelector.currentNode() is not self.reference:
@@ -90,6 +105,8 @@ class ComparisonSection(Section):
         table = None if same else self._table()
         shown = presenter.comparison_table([] if table is None else _values(table))
         fill_table(qt, self.ui.comparisonTable, shown)
+        if self._outdated(table):
+            hint = _("The masks are others than those compared: press Compare again.")
         note = "\n".join(part for part in (hint, *shown.notes) if part)
         self.ui.comparisonNoteLabel.text = note
         self.ui.comparisonNoteLabel.visible = bool(note)
