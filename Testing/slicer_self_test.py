@@ -2,8 +2,8 @@
 
     Slicer --testing --no-splash --additional-module-paths ProximalFemurSeg --python-script Testing/slicer_self_test.py
 
-The panel is worked as a user works it: Apply, threshold, correction, cancel, closing the scene in mid-run, and, where
-torch and the sample data are there, a real network in the child process.
+The panel is worked as a user works it: Apply, threshold, correction, regions, cancel, closing the scene in mid-run,
+and, where torch and the sample data are there, a real network in the child process.
 """
 
 import sys

@@ -62,6 +62,39 @@ class SelfTest:
         slicer.app.processEvents()
         self.assertFalse(panel.ui.applyButton.enabled)
 
+    def test_regions_follow_a_moved_landmark(self):
+        """On the reference of the sample CT; passed over where that is not here."""
+        from .child_command import MODULE_FOLDER
+
+        sample = MODULE_FOLDER / "Resources" / "SampleData" / "hip-ct-truth.seg.nrrd"
+        if not sample.exists():
+            self.delayDisplay("Passed over: the sample case is not here")
+            return
+        self.delayDisplay("Divide the reference of the sample CT")
+        panel, _ = self._panel_with_image(InProcessRunner(stand_in.segment))
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reference")
+        storage = slicer.vtkMRMLSegmentationStorageNode()
+        storage.SetFileName(str(sample))
+        self.assertTrue(storage.ReadData(node))
+        panel.parameters.segmentation = node
+        panel.ui.divideButton.click()
+        self._wait_for(lambda: not panel.logic.busy)
+        table = panel.ui.regionsTable
+        names = [table.item(row, 0).text() for row in range(table.rowCount)]
+        self.assertEqual(names, ["Head", "Neck", "Trochanter", "Intertrochanter", "Shaft", "Total hip"])
+        before = float(table.item(2, 1).text())
+
+        self.delayDisplay("Move the vastus ridge up")
+        points = panel.logic.regions.nodes.marks["left:points"]
+        (index,) = [
+            n for n in range(points.GetNumberOfControlPoints())
+            if points.GetNthControlPointLabel(n) == "vastus ridge"
+        ]  # fmt: skip
+        place = [0.0, 0.0, 0.0]
+        points.GetNthControlPointPosition(index, place)
+        points.SetNthControlPointPosition(index, place[0], place[1], place[2] + 6)
+        self._wait_for(lambda: float(table.item(2, 1).text()) < before - 1)
+
     def test_real_network_in_a_child_process(self):
         """On the sample MR; passed over where torch, the weights or the sample are not here."""
         from .. import models
