@@ -25,6 +25,7 @@ from slicer.util import VTKObservationMixin
 from ProximalFemurSegLib import presenter
 from ProximalFemurSegLib.desktop import child_command, packages
 from ProximalFemurSegLib.desktop.adapter import DesktopAdapter
+from ProximalFemurSegLib.desktop.layout import register_layouts
 from ProximalFemurSegLib.desktop.sections import SECTIONS
 from ProximalFemurSegLib.desktop.self_test import SelfTest
 from ProximalFemurSegLib.mrml.session import Session
@@ -52,6 +53,13 @@ class ProximalFemurSeg(ScriptedLoadableModule):
             "The networks follow Deniz et al. 2018 (MR, doi:10.1038/s41598-018-34817-6) and Deng et al. 2021 (CT)."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", registerLayouts)
+
+
+def registerLayouts():
+    """Make the module's layouts known before any scene that was saved in one of them is opened."""
+    if slicer.app.layoutManager() is not None:
+        register_layouts(slicer.app.layoutManager())
 
 
 def registerSampleData():

@@ -15,7 +15,7 @@ from host.mrml_widgets import CTK, QMRML  # noqa: E402
 from host.strictness import API, Recorded, public_names  # noqa: E402
 from mrml_scenes import headless, make_labels, scene  # noqa: E402, F401
 from ProximalFemurSegLib.desktop import adapter as desktop_adapter  # noqa: E402
-from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID, SIDE_BY_SIDE, SIDE_BY_SIDE_ID  # noqa: E402
+from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID, SIDE_BY_SIDE, SIDE_BY_SIDE_ID, register_layouts  # noqa: E402
 from test_mrml_surfaces import segmentation  # noqa: E402
 
 MODULE = Path(desktop_adapter.__file__).parents[2]
@@ -139,6 +139,18 @@ def test_the_layouts_are_well_formed_and_have_every_view_once(description, expec
 
     views = [view.get("singletontag") for view in ElementTree.fromstring(description).iter("view")]
     assert sorted(views) == expected
+
+
+def test_both_layouts_are_known_before_a_scene_is_opened_that_was_saved_in_one(layout):
+    register_layouts(layout.manager)
+    register_layouts(layout.manager)
+    assert layout.node.GetLayoutDescription(LAYOUT_ID) == LAYOUT
+    assert layout.node.IsLayoutDescription(SIDE_BY_SIDE_ID)
+    with running() as host:
+        host.load_module().ProximalFemurSeg(SimpleNamespace(path=str(MODULE / "ProximalFemurSeg.py")))
+        import slicer
+
+        assert [function.__name__ for _, function in slicer.app.startup] == ["registerSampleData", "registerLayouts"]
 
 
 def test_two_segmentations_stand_side_by_side_and_together_again(layout, headless, monkeypatch):  # noqa: F811

@@ -47,6 +47,19 @@ def slice_node_id(name: str) -> str:
     return f"vtkMRMLSliceNode{name}"
 
 
+def register_layouts(layout_manager) -> None:
+    """Describe the layouts to Slicer: a scene holds no more than the number of its own, and would open without views.
+
+    Parameters
+    ----------
+    layout_manager : qSlicerLayoutManager
+    """
+    node = layout_manager.layoutLogic().GetLayoutNode()
+    for number, description in ((LAYOUT_ID, LAYOUT), (SIDE_BY_SIDE_ID, SIDE_BY_SIDE)):
+        if not node.IsLayoutDescription(number):
+            node.AddLayoutDescription(number, description)
+
+
 def show_layout(layout_manager, table_node) -> None:
     """Arrange the views so, and show a table in the table view.
 
@@ -55,7 +68,8 @@ def show_layout(layout_manager, table_node) -> None:
     layout_manager : qSlicerLayoutManager
     table_node : vtkMRMLTableNode or None
     """
-    _arrange(layout_manager, LAYOUT_ID, LAYOUT)
+    register_layouts(layout_manager)
+    layout_manager.setLayout(LAYOUT_ID)
     if table_node is not None:
         view = layout_manager.tableWidget(0).tableView().mrmlTableViewNode()
         view.SetTableNodeID(table_node.GetID())
@@ -74,16 +88,10 @@ def show_side_by_side(layout_manager) -> int:
         The layout before.
     """
     before = layout_manager.layout
-    _arrange(layout_manager, SIDE_BY_SIDE_ID, SIDE_BY_SIDE)
+    register_layouts(layout_manager)
+    layout_manager.setLayout(SIDE_BY_SIDE_ID)
     for name in (*LEFT, *RIGHT):
         composite = layout_manager.sliceWidget(name).mrmlSliceCompositeNode()
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
     return before
-
-
-def _arrange(layout_manager, number, description):
-    node = layout_manager.layoutLogic().GetLayoutNode()
-    if not node.IsLayoutDescription(number):
-        node.AddLayoutDescription(number, description)
-    layout_manager.setLayout(number)
