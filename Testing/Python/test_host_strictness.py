@@ -15,7 +15,7 @@ from host.mrml_widgets import CTK, QMRML  # noqa: E402
 from host.strictness import API, Recorded, public_names  # noqa: E402
 from mrml_scenes import headless, make_labels, scene  # noqa: E402, F401
 from ProximalFemurSegLib.desktop import adapter as desktop_adapter  # noqa: E402
-from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID, SIDE_BY_SIDE, SIDE_BY_SIDE_ID, register_layouts  # noqa: E402
+from ProximalFemurSegLib.desktop.layout import LAYOUT, LAYOUT_ID, SIDE_BY_SIDE_ID, register_layouts, side_by_side  # noqa: E402
 from test_mrml_surfaces import segmentation  # noqa: E402
 
 MODULE = Path(desktop_adapter.__file__).parents[2]
@@ -131,7 +131,7 @@ def test_the_modules_layout_is_described_once_and_shows_the_table(layout, headle
     ("description", "expected"),
     [
         (LAYOUT, ["1", "Green", "Red", "TableView1", "Yellow"]),
-        (SIDE_BY_SIDE, ["Green", "GreenReference", "Red", "RedReference"]),
+        (side_by_side(), ["Green", "GreenReference", "Red", "RedReference"]),
     ],
 )
 def test_the_layouts_are_well_formed_and_have_every_view_once(description, expected):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from ..presenter import tr as _
+
 LAYOUT_ID, SIDE_BY_SIDE_ID = 7341, 7342
 """Far from Slicer's own numbers and from those that its documentation uses in examples."""
 
 _SLICE = (
     '<item><view class="vtkMRMLSliceNode" singletontag="{name}"><property name="orientation" action="default">'
-    '{orientation}</property><property name="viewlabel" action="default">{name[0]}</property>'
+    '{orientation}</property><property name="viewlabel" action="default">{label}</property>'
     '<property name="viewcolor" action="default">{color}</property></view></item>'
 )
-_RED = _SLICE.format(name="Red", orientation="Axial", color="#F34A33")
-_GREEN = _SLICE.format(name="Green", orientation="Coronal", color="#6EB04B")
-_YELLOW = _SLICE.format(name="Yellow", orientation="Sagittal", color="#EDD54C")
+_RED = _SLICE.format(name="Red", label="R", orientation="Axial", color="#F34A33")
+_GREEN = _SLICE.format(name="Green", label="G", orientation="Coronal", color="#6EB04B")
+_YELLOW = _SLICE.format(name="Yellow", label="Y", orientation="Sagittal", color="#EDD54C")
 _THREE_D = (
     '<item><view class="vtkMRMLViewNode" singletontag="1"><property name="viewlabel" action="default">1</property>'
     "</view></item>"
@@ -32,14 +34,19 @@ LAYOUT = (
 
 LEFT, RIGHT = ("Red", "Green"), ("RedReference", "GreenReference")
 """Slice views for the result and for its reference."""
-_COLUMNS = "".join(
-    '<item><layout type="vertical">'
-    + _SLICE.format(name=axial, orientation="Axial", color="#F34A33")
-    + _SLICE.format(name=coronal, orientation="Coronal", color="#6EB04B")
-    + "</layout></item>"
-    for axial, coronal in (LEFT, RIGHT)
-)
-SIDE_BY_SIDE = f'<layout type="horizontal" split="true">{_COLUMNS}</layout>'
+
+
+def side_by_side() -> str:
+    """The layout with a column for the result and one for its reference."""
+    notes = ("", " " + _("reference"))
+    columns = "".join(
+        '<item><layout type="vertical">'
+        + _SLICE.format(name=axial, label=f"R{note}", orientation="Axial", color="#F34A33")
+        + _SLICE.format(name=coronal, label=f"G{note}", orientation="Coronal", color="#6EB04B")
+        + "</layout></item>"
+        for (axial, coronal), note in zip((LEFT, RIGHT), notes)
+    )
+    return f'<layout type="horizontal" split="true">{columns}</layout>'
 
 
 def slice_node_id(name: str) -> str:
@@ -55,7 +62,7 @@ def register_layouts(layout_manager) -> None:
     layout_manager : qSlicerLayoutManager
     """
     node = layout_manager.layoutLogic().GetLayoutNode()
-    for number, description in ((LAYOUT_ID, LAYOUT), (SIDE_BY_SIDE_ID, SIDE_BY_SIDE)):
+    for number, description in ((LAYOUT_ID, LAYOUT), (SIDE_BY_SIDE_ID, side_by_side())):
         if not node.IsLayoutDescription(number):
             node.AddLayoutDescription(number, description)
 

@@ -40,6 +40,9 @@ class ComparisonSection(Section):
             self.logic.adapter, self.parameters.segmentation, self.reference, options=options
         )
         comparison.table.SetAttribute(_MASKS, fingerprint(self.parameters.segmentation))
+        # Regions would lie over both.
+        self.parameters.showRegions = False
+        self.panel.show()
         self._view(DISTANCES)
         return comparison
 
