@@ -38,7 +38,8 @@ LEFT, RIGHT = ("Red", "Green"), ("RedReference", "GreenReference")
 
 def side_by_side() -> str:
     """The layout with a column for the result and one for its reference."""
-    notes = ("", " " + _("reference"))
+    # Short, or the bar of a narrow view cuts it off.
+    notes = ("", " " + _("ref."))
     columns = "".join(
         '<item><layout type="vertical">'
         + _SLICE.format(name=axial, label=f"R{note}", orientation="Axial", color="#F34A33")
