@@ -21,8 +21,9 @@ from ProximalFemurSegLib.training.corrected_cases import content_checksum, read_
 from ProximalFemurSegLib.training.fine_tuning import FineTuningOptions, fine_tune, is_better
 from ProximalFemurSegLib.training.fine_tuning_card import store_outcome
 from ProximalFemurSegLib.training.left_out import Slabs, assign_folds
+from ProximalFemurSegLib.training.mixed_samples import MixedSamples
 from ProximalFemurSegLib.training.pair_table import Pair, find_pairs
-from ProximalFemurSegLib.training.rehearsal import MixedSamples
+from ProximalFemurSegLib.training.rehearsal import EVERY
 from ProximalFemurSegLib.volume import Grid
 from ProximalFemurSegLib.volume_io import read_labels, write_volume
 
@@ -73,7 +74,8 @@ def test_slabs_divide_an_image_by_planes():
 
 
 def test_every_fourth_sample_is_a_simulated_one():
-    mixed = MixedSamples(*(SimpleNamespace(sample=lambda n, kind=kind: (kind, n)) for kind in ("case", "phantom")))
+    sets = (SimpleNamespace(sample=lambda n, kind=kind: (kind, n)) for kind in ("case", "phantom"))
+    mixed = MixedSamples(*sets, EVERY - 1, EVERY)
     drawn = [mixed.sample(n) for n in range(12)]
     assert [drawn[n] for n in (3, 7, 11)] == [("phantom", 0), ("phantom", 1), ("phantom", 2)]
     assert [n for kind, n in drawn if kind == "case"] == list(range(9))

@@ -21,11 +21,12 @@ from .candidate import choose_operating_point, network_as_stored, predict_case
 from .corrected_cases import CorrectedCase, taught_roles
 from .left_out import FOLDS, LeftOut, assign_folds, cut_in_slabs
 from .margins import InnerTargets, with_slices
+from .mixed_samples import MixedSamples
 from .pair_cases import prepare_pairs
 from .pair_data import PairSamples
 from .phantom_training import phantom_recipe
 from .recipe import Recipe
-from .rehearsal import MixedSamples, bake_rehearsal_hips, prepare_rehearsal
+from .rehearsal import EVERY, bake_rehearsal_hips, prepare_rehearsal
 from .stage_data import sample_shapes
 from .start import read_start
 from .trainer import train
@@ -215,7 +216,7 @@ def _fine_tune_stage(job: _Job, stage) -> StageOutcome:
 
     def samples(cases, recipe):
         own = PairSamples(folder / "cases", cases, stage, seen, options.seed, recipe.augmentation)
-        return InnerTargets(MixedSamples(own, phantoms), shapes.margins)
+        return InnerTargets(MixedSamples(own, phantoms, EVERY - 1, EVERY), shapes.margins)
 
     recipe = fine_tuning_recipe(stage, _TIMED_STEPS, options.seed)
     steps = _steps(job, stage, recipe, samples(names, recipe), start, folder / "timing", len(taught) + 1)

@@ -16,6 +16,7 @@ from ..errors import BadInputError
 from ..phantom import ct_scanner, mr_scanner
 from ..phantom.pathology import add_implant, draw_cysts
 from ..phantom.random_fields import gaussian_blur, generator, smooth_noise
+from .coarse_voxels import coarsen, draw_coarse
 from .phantom_cases import DISTANCE_STEP, BakedCase, load_case
 
 CT_LOW, CT_MIDDLE, CT_HALF = -300.0, 500.0, 800.0
@@ -174,30 +175,6 @@ def _cut_field(shape, rng, probability: float) -> torch.Tensor:
     return outside
 
 
-def _coarsen(image: torch.Tensor, factors, gaps: bool = False) -> torch.Tensor:
-    """Average over blocks of voxels and interpolate back: thick slices, coarse matrices; or leave voxels out, as gaps
-    between slices do."""
-    if max(factors) < 1.05:
-        return image
-    size = [max(4, int(round(n / f))) for n, f in zip(image.shape, factors)]
-    if gaps:
-        small = torch.nn.functional.interpolate(image[None, None], size=size, mode="nearest-exact")
-    else:
-        small = torch.nn.functional.adaptive_avg_pool3d(image[None, None], size)
-    return torch.nn.functional.interpolate(small, size=image.shape, mode="trilinear", align_corners=False)[0, 0]
-
-
-def _draw_coarse(rng, spacing, probability) -> list[float]:
-    if rng.random() > probability:
-        return [1.0, 1.0, 1.0]
-    if rng.random() < 0.5:
-        size = rng.uniform(1.2, 3.5)  # isotropic voxels
-        return [max(1.0, size / s) for s in spacing]
-    # Thick slices are mostly those of the usual acquisition, along the first axis.
-    thick = 0 if rng.random() < 0.6 else int(rng.integers(3))
-    return [max(1.0, rng.uniform(1.0, 5.0) / s) if axis == thick else 1.0 for axis, s in enumerate(spacing)]
-
-
 def _noise_kept(factors) -> float:
     """Factor on the noise of an image that is made coarser, or most of it would average away."""
     return float(np.sqrt(np.prod(factors))) ** 0.7
@@ -242,12 +219,12 @@ class CtSamples:
         )
         spacing = tuple(s * patch.zoom for s in self.frame.spacing)
         scan = ct_scanner.draw_ct_scan(rng, 1.0 + self.variation.wide)
-        coarse = _draw_coarse(rng, spacing, self.variation.coarse)
+        coarse = draw_coarse(rng, spacing, self.variation.coarse)
         scan = replace(scan, noise_hu=scan.noise_hu * _noise_kept(coarse))
         image = ct_scanner.compose_ct(surroundings, periosteal, endosteal, density, spacing, contrast, scan, source)
         if rng.random() < self.variation.metal:
             image = add_implant(image, periosteal, self.frame.spacing, self.frame.axial_plane, rng, source)
-        image = _coarsen(image, coarse)
+        image = coarsen(image, coarse)
         if rng.random() < 0.5:
             image = image + rng.uniform(-25, 25)
             image = image * rng.uniform(0.93, 1.07)
@@ -293,7 +270,7 @@ class MrSamples:
         )
         spacing = tuple(s * patch.zoom for s in self.frame.spacing)
         scan = mr_scanner.draw_mr_scan(rng, wide)
-        coarse = _draw_coarse(rng, spacing, self.variation.coarse)
+        coarse = draw_coarse(rng, spacing, self.variation.coarse)
         gaps = rng.random() < 0.4
         scan = replace(scan, noise=scan.noise * (1.0 if gaps else _noise_kept(coarse)))
         beyond = None
@@ -310,7 +287,7 @@ class MrSamples:
         image = mr_scanner.compose_mr(
             water, fat, periosteal, endosteal, density, spacing, contrast, scan, source, beyond, cyst
         )
-        image = _coarsen(image, coarse, gaps)
+        image = coarsen(image, coarse, gaps)
         outside = _cut_field(self.frame.shape, rng, self.variation.cut) | ~patch.valid
         known = image[~outside]
         if known.numel() < 1000:

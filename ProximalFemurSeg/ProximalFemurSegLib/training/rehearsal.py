@@ -67,26 +67,6 @@ class KeptSamples:
         return self.folder / f"{index:03d}.npz"
 
 
-class MixedSamples:
-    """A data set of corrected cases, in which every fourth sample is a simulated one.
-
-    Parameters
-    ----------
-    cases, phantoms : object
-        With ``sample(index)``.
-    """
-
-    def __init__(self, cases, phantoms):
-        self.cases, self.phantoms = cases, phantoms
-
-    def sample(self, index: int):
-        """Image (1, D, H, W) float32 and target (D, H, W) int64."""
-        rounds, place = divmod(index, EVERY)
-        if place == EVERY - 1:
-            return self.phantoms.sample(rounds)
-        return self.cases.sample(rounds * (EVERY - 1) + place)
-
-
 def bake_rehearsal_hips(folder, announce=None) -> Path:
     """Bake a few hips into ``folder/hips``, as `phantom_cohort.bake_cohort` does; those that are there are kept."""
     hips = Path(folder) / "hips"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import BadInputError
 from .grid_patches import GridPatches, PairImages, PhantomImages
 from .margins import NONE, InnerTargets, training_margins, with_slices
+from .mixed_samples import MixedSamples
 from .pair_cases import prepare_pairs
 from .pair_data import PairSamples, split_subjects
 from .pair_table import are_phantoms, find_pairs
 from .phantom_cohort import bake_cohort
 from .phantom_training import patch_shape, phantom_recipe, phantom_samples
+from .whole_scans import EVERY, WHOLE, make_whole_scans, whole_scan_samples
 
 PHANTOM_EPOCH = 400  # samples; phantoms never run out
 _HELD_OUT_SAMPLES = 10
@@ -97,7 +100,7 @@ def sample_shapes(stage, recipe, patch=None) -> SampleShapes:
 
 
 def phantom_training_data(stage, folder, anatomy=None, scenes=60, held_out=8, patch=None, seed=0, announce=None,
-                          recipe=None):
+                          recipe=None, whole_scans=0):
     """Simulated hips; scenes that are in the folder already are not made again.
 
     Parameters
@@ -118,26 +121,49 @@ def phantom_training_data(stage, folder, anatomy=None, scenes=60, held_out=8, pa
         Called with a line of text for every scene.
     recipe : Recipe, optional
         Decides what is sampled; by default the program's own.
+    whole_scans : int
+        If not 0, so many scans are simulated as a whole, and parts of them are three of five samples.
 
     Returns
     -------
     TrainingData
+
+    Raises
+    ------
+    BadInputError
+        As `sample_shapes`, or if patches are sampled and whole scans are asked for.
     """
     recipe = recipe or phantom_recipe(stage)
     shapes = sample_shapes(stage, recipe, patch)
+    if whole_scans and recipe.sampling == "patches":
+        raise BadInputError("The recipe samples patches, which are cut from drawn hips alone; leave --whole-scans out.")
     bake_cohort(folder, anatomy, scenes, held_out, announce or (lambda text: None))
+    if whole_scans:
+        modality = "mr" if stage.role == "bone" else "ct"
+        make_whole_scans(Path(folder) / f"scans-{modality}", modality, whole_scans, held_out, anatomy, announce)
+
+        def scans(shape, held_out):
+            return whole_scan_samples(stage, modality, Path(folder) / f"scans-{modality}",
+                                      Path(folder) / f"scans-{modality}-{stage.role}", shape, held_out, seed)
+
     if recipe.sampling == "patches":
         images = PhantomImages(phantom_samples(stage, folder, shape=shapes.patch, seed=seed), shapes.patch,
                                PHANTOM_EPOCH)
         samples = _grid_patches(images, stage, recipe, seed, augmentation=None)
     else:
         seen = with_slices(shapes.patch, shapes.margins)
-        samples = _inner(phantom_samples(stage, folder, shape=seen, seed=seed), shapes.margins)
+        samples = phantom_samples(stage, folder, shape=seen, seed=seed)
+        if whole_scans:
+            samples = MixedSamples(scans(seen, False), samples, WHOLE, EVERY)
+        samples = _inner(samples, shapes.margins)
+    validation = phantom_samples(stage, folder, held_out=True, shape=shapes.validation, seed=seed)
+    if whole_scans:
+        validation = MixedSamples(scans(shapes.validation, True), validation, WHOLE, EVERY)
     epoch = len(samples) if recipe.sampling == "patches" else PHANTOM_EPOCH
     anatomies = "of the program's own geometry" + ("" if anatomy is None else " and, half of them, over real shapes")
     return TrainingData(
         samples=samples,
-        held_out=phantom_samples(stage, folder, held_out=True, shape=shapes.validation, seed=seed),
+        held_out=validation,
         held_out_count=_HELD_OUT_SAMPLES,
         epoch=epoch,
         description={
@@ -145,6 +171,7 @@ def phantom_training_data(stage, folder, anatomy=None, scenes=60, held_out=8, pa
             "simulated": True,
             "epoch_samples": epoch,
             "scenes": scenes,
+            "whole_scans": whole_scans,
             "held_out_scenes": held_out,
             "seed": seed,
             "sampling": recipe.sampling,

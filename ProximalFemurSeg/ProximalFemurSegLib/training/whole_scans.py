@@ -1,0 +1,93 @@
+"""Whole simulated scans, as the phantom command makes them, mixed with samples that are drawn from baked hips.
+
+Drawing gives every sample another pose, contrast and voxel size, but from anatomy that was sampled before; a whole scan
+shows fine structures as the scanner's own grid does, and is normalised over all of the scan, as at run time. Networks
+that saw both knew simulated scans far better than those that saw drawn samples alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..phantom.generate import generate, save_phantom
+from ..phantom.real_anatomy import AnatomyLibrary
+from .augmentation import Augmentation
+from .coarse_voxels import CoarsenedSamples
+from .pair_cases import prepare_pairs
+from .pair_data import PairSamples
+from .pair_table import Pair
+from .phantom_cohort import MODEL_SAMPLES, built_scene, real_scene
+
+TRAINING, HELD_OUT = "t", "h"  # first letter of a scan's name
+WHOLE, EVERY = 3, 5  # of five samples, three are parts of whole scans
+_AUGMENTATION = Augmentation(scale=1.12, noise=0.1, gain=0.15, offset=0.08, bone_share=0.7)
+_COARSE_SHARE = {"mr": 0.65, "ct": 0.3}
+# Scenes of numbers that no baked case has.
+_FIRST_SCENE = 50_000
+_WIDE = 0.5
+
+
+def make_whole_scans(folder, modality: str, scans: int, held_out: int, anatomy=None, announce=None) -> Path:
+    """Simulate scans to train on and others of held-out shapes to validate on; those that are there are kept.
+
+    Parameters
+    ----------
+    folder : path-like
+        Gets a folder for each.
+    modality : {'mr', 'ct'}
+    scans, held_out : int
+        How many of both.
+    anatomy : path-like, optional
+        Real shapes (`AnatomyLibrary.load`), over which every other scan is then made.
+    announce : callable, optional
+        Called with a line of text for every scan.
+    """
+    folder, library = Path(folder), None
+    # As coarse in plane as the MR networks see: a quarter of the papers' pixels, and of the time.
+    size = {"matrix": 256} if modality == "mr" else {}
+    for letter, count in ((TRAINING, scans), (HELD_OUT, held_out)):
+        for number in range(count):
+            place = folder / f"{letter}{number:03d}"
+            # The landmarks are written last.
+            if (place / "landmarks.json").is_file():
+                continue
+            if announce:
+                announce(f"scan {place.name}")
+            held, scene_number = letter == HELD_OUT, _FIRST_SCENE + number
+            if anatomy is not None and number % 2:
+                library = library or AnatomyLibrary.load(anatomy, model_samples=MODEL_SAMPLES)
+                scene = real_scene(library, scene_number, held)
+            else:
+                scene = built_scene(scene_number, held)
+            wide = _WIDE if number % 3 == 2 else 0.0
+            seed = 2 * scene_number + held
+            save_phantom(generate(modality, seed, scene=scene, wide=wide, **size), place, overwrite=True)
+    return folder
+
+
+def whole_scan_samples(stage, modality: str, scans, folder, shape, held_out: bool = False, seed: int = 0):
+    """Parts of the scans to train on, or of those held out, with coarse voxels in some.
+
+    Parameters
+    ----------
+    stage : models.Stage
+        Which network.
+    modality : {'mr', 'ct'}
+        Of the scans.
+    scans : path-like
+        From `make_whole_scans`.
+    folder : path-like
+        Where they are kept on the network's grid.
+    shape : tuple of int
+        (D, H, W) of a sample.
+    held_out : bool
+        Those to validate on.
+    seed : int
+        Of the samples.
+    """
+    places = sorted(Path(scans).glob(f"{HELD_OUT if held_out else TRAINING}[0-9]*"))
+    pairs = [Pair(place.name, place / "image.nii.gz", place / "truth.nii.gz") for place in places]
+    names = prepare_pairs(pairs, stage, modality, folder)
+    samples = PairSamples(folder, names, stage, shape, seed, None if held_out else _AUGMENTATION)
+    frame = stage.preprocessing
+    return CoarsenedSamples(samples, frame.spacing_mm, _COARSE_SHARE[modality], seed, frame.outside)
