@@ -108,3 +108,23 @@ def test_patches_are_not_cut_from_whole_scans(asked, tmp_path):
     with pytest.raises(BadInputError, match="--whole-scans"):
         stage_data.phantom_training_data(stage, tmp_path, recipe=recipe, whole_scans=3)
     assert not asked
+
+
+def test_real_shapes_are_read_once_for_the_baked_scenes_and_the_scans(tmp_path, monkeypatch):
+    stage = models.find_preset("unet3d-f16").stages[0]
+    given = []
+    monkeypatch.setattr(stage_data, "load_shapes", lambda anatomy, announce: f"shapes of {anatomy}")
+    monkeypatch.setattr(stage_data, "bake_cohort", lambda folder, anatomy, *_: given.append(anatomy))
+    monkeypatch.setattr(stage_data, "make_whole_scans", lambda *choices: given.append(choices[4]))
+    monkeypatch.setattr(stage_data, "whole_scan_samples", lambda *_: Numbered("whole"))
+    monkeypatch.setattr(stage_data, "phantom_samples", lambda *_, **__: Numbered("drawn"))
+    stage_data.phantom_training_data(stage, tmp_path, "bones", patch=(8, 48, 48), whole_scans=2)
+    assert given == ["shapes of bones"] * 2
+
+
+def test_share_of_a_training_is_by_steps_or_by_time_whichever_is_further():
+    recipe = find_recipe("default", models.find_preset("unet3d-f16").stages[0]).replace(steps=100, minutes=10.0)
+    assert recipe.share_done(25, 60.0) == 0.25 and recipe.share_done(25, 300.0) == 0.5
+    assert recipe.share_done(1, 3600.0) == 1.0
+    by_epochs = recipe.replace(epochs=2, batch_size=4, minutes=None)
+    assert by_epochs.share_done(5, 3600.0, epoch_samples=20) == 0.5

@@ -135,14 +135,10 @@ def _train_one(preset, stage, data, output, resume, progress, processes, *, epoc
     prepared = prepared or prepare()
     if start:
         prepared.description["started_from"] = {"weights": Path(start).stem, "sha256": sha256(start)}
-    steps = recipe.total_steps(prepared.epoch)
 
     def report(entry):
-        # With a time budget the schedule ends with whichever of steps and minutes comes first.
-        share = entry["step"] / steps
-        if recipe.minutes:
-            share = max(share, entry["seconds"] / 60 / recipe.minutes)
-        progress(f"training {stage.role}", min(share, 1.0), 1)
+        share = recipe.share_done(entry["step"], entry["seconds"], prepared.epoch)
+        progress(f"training {stage.role}", share, 1)
 
     result, weights = train_stage(
         stage, prepared, recipe, folder, output, resume, processes.device, workers, report, start=state,

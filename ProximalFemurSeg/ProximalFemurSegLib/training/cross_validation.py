@@ -272,13 +272,10 @@ class _Fold:
             return True
         recipe = self.request.recipe_for(self.stage)
         data = self._data(recipe)
-        steps = recipe.total_steps(data.epoch)
 
         def report(entry):
-            share = entry["step"] / steps
-            if recipe.minutes:
-                share = max(share, entry["seconds"] / 60 / recipe.minutes)
-            progress(f"fold {self.number} of {self.request.folds}, {self.stage.role}", min(share, 1.0), 1)
+            share = recipe.share_done(entry["step"], entry["seconds"], data.epoch)
+            progress(f"fold {self.number} of {self.request.folds}, {self.stage.role}", share, 1)
 
         stage = dataclasses.replace(self.stage, options=recipe.options)
         result, _ = train_stage(stage, data, recipe, self.folder / stage.role, self.weights, True, processes.device,

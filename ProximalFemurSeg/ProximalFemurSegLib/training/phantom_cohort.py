@@ -46,14 +46,21 @@ def built_scene(number: int, held_out: bool):
     return ParametricScene(number + (700_000 if held_out else 500_000))
 
 
+def load_shapes(anatomy, announce=None) -> AnatomyLibrary:
+    """The real shapes that training scenes are made over, from their folder; a library is given back as it is."""
+    if isinstance(anatomy, AnatomyLibrary):
+        return anatomy
+    return AnatomyLibrary.load(anatomy, model_samples=MODEL_SAMPLES, announce=announce or (lambda text: None))
+
+
 def bake_cohort(folder, anatomy=None, scenes: int = 60, held_out: int = 8, announce=lambda text: None) -> Path:
     """Bake hips and bodies for training into ``folder/hips`` and ``folder/bodies``; what is there already is kept.
 
     Parameters
     ----------
     folder : path
-    anatomy : path, optional
-        Folder of real anatomy (`AnatomyLibrary.load`); half of the scenes are then built on it.
+    anatomy : path or AnatomyLibrary, optional
+        Real shapes (`load_shapes`); half of the scenes are then built on it.
     scenes, held_out : int
         Scenes of each kind to train on and to hold out.
     announce : callable
@@ -62,7 +69,7 @@ def bake_cohort(folder, anatomy=None, scenes: int = 60, held_out: int = 8, annou
     folder = Path(folder)
     makers = [(BUILT, BUILT_HELD_OUT, built_scene)]
     if anatomy is not None:
-        library = AnatomyLibrary.load(anatomy, model_samples=MODEL_SAMPLES, announce=announce)
+        library = load_shapes(anatomy, announce)
         makers.insert(0, (REAL, REAL_HELD_OUT, lambda number, held: real_scene(library, number, held)))
     for letter, held_letter, make in makers:
         for number in range(scenes):

@@ -170,6 +170,11 @@ class Recipe:
         """Steps of the whole training, where an epoch has so many samples."""
         return self.steps if self.epochs is None else math.ceil(self.epochs * epoch_samples / self.batch_size)
 
+    def share_done(self, step: int, seconds: float, epoch_samples: int | None = None) -> float:
+        """Share of the whole training, 0 to 1: of its steps, or of its minutes if these run out first."""
+        by_time = seconds / 60 / self.minutes if self.minutes else 0.0
+        return min(max(step / self.total_steps(epoch_samples), by_time), 1.0)
+
     def to_dict(self) -> dict:
         """Plain values, as they stand in a recipe file."""
         return json.loads(json.dumps(dataclasses.asdict(self)))

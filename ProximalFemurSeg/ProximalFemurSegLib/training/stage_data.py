@@ -12,7 +12,7 @@ from .mixed_samples import MixedSamples
 from .pair_cases import prepare_pairs
 from .pair_data import PairSamples, split_subjects
 from .pair_table import are_phantoms, find_pairs
-from .phantom_cohort import bake_cohort
+from .phantom_cohort import bake_cohort, load_shapes
 from .phantom_training import patch_shape, phantom_recipe, phantom_samples
 from .whole_scans import EVERY, WHOLE, make_whole_scans, whole_scan_samples
 
@@ -137,6 +137,9 @@ def phantom_training_data(stage, folder, anatomy=None, scenes=60, held_out=8, pa
     shapes = sample_shapes(stage, recipe, patch)
     if whole_scans and recipe.sampling == "patches":
         raise BadInputError("The recipe samples patches, which are cut from drawn hips alone; leave --whole-scans out.")
+    if whole_scans and anatomy is not None:
+        # To read the shapes takes minutes: once, for the baked scenes and the scans.
+        anatomy = load_shapes(anatomy, announce)
     bake_cohort(folder, anatomy, scenes, held_out, announce or (lambda text: None))
     if whole_scans:
         modality = "mr" if stage.role == "bone" else "ct"

@@ -97,8 +97,7 @@ class TrainingRun:
 
     def progress_now(self) -> float:
         """Between 0 and 1, by steps or by time."""
-        by_time = self.seconds() / 60 / self.recipe.minutes if self.recipe.minutes else 0.0
-        return max(self.step / self.total_steps, by_time)
+        return self.recipe.share_done(self.step, self.seconds(), self.epoch_samples)
 
     @property
     def stopped_early(self) -> bool:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..phantom.generate import generate, save_phantom
-from ..phantom.real_anatomy import AnatomyLibrary
 from .augmentation import Augmentation
 from .coarse_voxels import CoarsenedSamples
 from .pair_cases import prepare_pairs
 from .pair_data import PairSamples
 from .pair_table import Pair
-from .phantom_cohort import MODEL_SAMPLES, built_scene, real_scene
+from .phantom_cohort import built_scene, load_shapes, real_scene
 
 TRAINING, HELD_OUT = "t", "h"  # first letter of a scan's name
 WHOLE, EVERY = 3, 5  # of five samples, three are parts of whole scans
@@ -37,8 +36,8 @@ def make_whole_scans(folder, modality: str, scans: int, held_out: int, anatomy=N
     modality : {'mr', 'ct'}
     scans, held_out : int
         How many of both.
-    anatomy : path-like, optional
-        Real shapes (`AnatomyLibrary.load`), over which every other scan is then made.
+    anatomy : path-like or AnatomyLibrary, optional
+        Real shapes (`phantom_cohort.load_shapes`), over which every other scan is then made.
     announce : callable, optional
         Called with a line of text for every scan.
     """
@@ -55,7 +54,7 @@ def make_whole_scans(folder, modality: str, scans: int, held_out: int, anatomy=N
                 announce(f"scan {place.name}")
             held, scene_number = letter == HELD_OUT, _FIRST_SCENE + number
             if anatomy is not None and number % 2:
-                library = library or AnatomyLibrary.load(anatomy, model_samples=MODEL_SAMPLES)
+                library = library or load_shapes(anatomy)
                 scene = real_scene(library, scene_number, held)
             else:
                 scene = built_scene(scene_number, held)
