@@ -163,7 +163,10 @@ def test_distances_against_monai(pair):
     assert ours.asd == pytest.approx(pooled, **NEAR)
     assert ours.msd == pytest.approx(metrics.compute_hausdorff_distance(*given_, **options).item(), **NEAR)
     hd95 = metrics.compute_hausdorff_distance(*given_, percentile=95, **options).item()
-    assert ours.hd95 == pytest.approx(hd95, **NEAR)
+    # Its place between two distances, up to their number, is in single precision too, and they may be far apart.
+    number = max(len(ours.result_to_reference), len(ours.reference_to_result))
+    rounding = 2 * number * float(np.finfo(np.float32).eps) * ours.msd
+    assert ours.hd95 == pytest.approx(hd95, rel=NEAR["rel"], abs=NEAR["abs"] + rounding)
     # Halfway between two distances that occur, so that single precision cannot decide.
     occurring = np.unique(np.round(np.concatenate([ours.result_to_reference, ours.reference_to_result]), 6))
     for tolerance in (occurring[:-1] + occurring[1:])[:3] / 2:
