@@ -4,13 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from ProximalFemurSegLib.errors import BadInputError, CancelledError
+from ProximalFemurSegLib.inference.normalisation import normalise
 from ProximalFemurSegLib.models import find_preset
 from ProximalFemurSegLib.orientation import reorient
 from ProximalFemurSegLib.training.augmentation import Augmentation
 from ProximalFemurSegLib.training.pair_cases import OUTER, TARGET, prepare_pair, prepare_pairs, prepare_views
-from ProximalFemurSegLib.training.pair_data import PairSamples, split_subjects
+from ProximalFemurSegLib.training.pair_data import PairSamples, split_subjects, vary_intensity
 from ProximalFemurSegLib.training.pair_table import Pair, find_pairs
 from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import write_volume
@@ -303,6 +305,23 @@ def test_augmentations_do_what_they_say(prepared):
     kinds = {np.array_equal(a, b) for a, b in zip(free, fixed)}
     assert kinds == {True, False}
     assert all(np.array_equal(a, b) or np.array_equal(a, b[:, :, ::-1]) for a, b in zip(free, fixed))
+
+
+def test_bone_contrast_is_a_factor_on_what_exceeds_water():
+    hu = torch.tensor([-250.0, -60.0, 0.0, 40.0, 240.0, 520.0, 600.0])
+    change = Augmentation(noise=0.0, gain=0.0, offset=0.0, bone_contrast=0.2)
+    factors = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        found = vary_intensity(normalise(hu, "ct-window"), change, rng, "ct-window").numpy() * 800 + 500
+        assert found[:3] == pytest.approx(hu[:3], abs=1e-3)
+        above = found[3:] / hu[3:].numpy()
+        assert above == pytest.approx(np.full(4, above[0]), rel=1e-4)
+        factors.append(np.log(above[0]))
+    assert np.std(factors) == pytest.approx(0.2, rel=0.3)
+    # An MR image has no fixed value of water.
+    same = vary_intensity(hu / 800, change, np.random.default_rng(0), "mr-percentile")
+    assert torch.equal(same, hu / 800)
 
 
 def test_scaling_changes_the_size_of_the_bone(prepared):

@@ -21,6 +21,9 @@ class Augmentation:
         Largest standard deviation of Gaussian noise, in normalised intensity.
     gain, offset : float
         Standard deviations of a factor's logarithm and of a summand, on the normalised intensity: brightness.
+    bone_contrast : float
+        CT: standard deviation of the logarithm of a factor on what exceeds 0 HU, so that compact bone has another HU
+        and its borders, halfway to what lies beside it, stay in place.
     flip : bool
         Mirror every other sample along W; only for a network that does not know sides.
     bone_share : float
@@ -36,6 +39,7 @@ class Augmentation:
     noise: float = 0.08
     gain: float = 0.1
     offset: float = 0.05
+    bone_contrast: float = 0.0
     flip: bool = True
     bone_share: float = 0.8
 
@@ -43,7 +47,7 @@ class Augmentation:
         if not isinstance(self.flip, bool):
             raise BadInputError(f"The augmentation's flip must be true or false, not {self.flip!r}.")
         for name, low, high in (("scale", 1.0, 2.0), ("noise", 0, None), ("gain", 0, None), ("offset", 0, None),
-                                ("bone_share", 0, 1)):
+                                ("bone_contrast", 0, None), ("bone_share", 0, 1)):
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or value < low or (high is not None and value > high):

@@ -10,10 +10,13 @@ import torch
 from torch.nn import functional
 
 from ..errors import BadInputError
+from ..inference.normalisation import CT_HIGHEST_HU, CT_LOWEST_HU
 from .augmentation import Augmentation
 from .pair_cases import OUTER, TARGET
 
 _USUAL = Augmentation()
+# 0 HU as it is after ``ct-window``.
+_WATER = -(CT_HIGHEST_HU + CT_LOWEST_HU) / (CT_HIGHEST_HU - CT_LOWEST_HU)
 
 
 @lru_cache(maxsize=64)
@@ -61,6 +64,9 @@ def _wrong_outline(whole: torch.Tensor, rng) -> torch.Tensor:
 
 def vary_intensity(pixels: torch.Tensor, change: Augmentation, rng, normalisation: str) -> torch.Tensor:
     """Another brightness and contrast, and noise, within the limits of the normalisation."""
+    if normalisation == "ct-window" and change.bone_contrast > 0:
+        factor = float(np.exp(rng.normal(0, change.bone_contrast)))
+        pixels = torch.where(pixels > _WATER, _WATER + (pixels - _WATER) * factor, pixels)
     pixels = pixels * float(np.exp(rng.normal(0, change.gain))) + rng.normal(0, change.offset)
     source = torch.Generator().manual_seed(int(rng.integers(2**62)))
     pixels = pixels + rng.uniform(0, change.noise) * torch.randn(pixels.shape, generator=source)

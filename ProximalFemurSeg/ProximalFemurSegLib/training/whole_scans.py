@@ -19,7 +19,7 @@ from .phantom_cohort import built_scene, load_shapes, real_scene
 
 TRAINING, HELD_OUT = "t", "h"  # first letter of a scan's name
 WHOLE, EVERY = 3, 5  # of five samples, three are parts of whole scans
-_AUGMENTATION = Augmentation(scale=1.12, noise=0.1, gain=0.15, offset=0.08, bone_share=0.7)
+_AUGMENTATION = Augmentation(scale=1.12, noise=0.1, gain=0.15, offset=0.08, bone_contrast=0.2, bone_share=0.7)
 _COARSE_SHARE = {"mr": 0.65, "ct": 0.3}
 # Scenes of numbers that no baked case has.
 _FIRST_SCENE = 50_000
