@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from .whole_file import whole_file
 
 _DOTS_PER_INCH = 130
 
 
 def save_figure(figure, path) -> None:
-    """Write a figure under a temporary name and move it into place.
+    """Write a figure to a file.
 
     Parameters
     ----------
@@ -17,10 +16,5 @@ def save_figure(figure, path) -> None:
     path : path-like
         Picture to write; its suffix is the format.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        figure.savefig(temporary, dpi=_DOTS_PER_INCH)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as unfinished:
+        figure.savefig(unfinished, dpi=_DOTS_PER_INCH)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .errors import BadInputError
 from .fine_tuned import SEPARATOR, find_fine_tuned, user_model_folder
+from .whole_file import whole_file, write_whole_text
 
 ENVIRONMENT_VARIABLE = "PROXIMAL_FEMUR_SEG_MODELS"
 CARD_FORMAT = 1
@@ -383,7 +384,7 @@ def pack_weights(state: dict) -> dict:
 
 
 def save_weights(state: dict, path) -> str:
-    """Write a network's state as safetensors, under a temporary name first.
+    """Write a network's state as safetensors.
 
     Returns
     -------
@@ -394,25 +395,14 @@ def save_weights(state: dict, path) -> str:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(save(pack_weights(state)))
-        checksum = sha256(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return checksum
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(save(pack_weights(state)))
+        return sha256(unfinished)
 
 
 def write_card(entries: dict, path) -> None:
-    """Write a card as JSON, under a temporary name first."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(entries, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a card as JSON."""
+    write_whole_text(path, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_weights(stage: Stage) -> dict:

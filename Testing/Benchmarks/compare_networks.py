@@ -39,6 +39,7 @@ from ProximalFemurSegLib.training.trainer import train
 from ProximalFemurSegLib.training.validation import DiceValidation
 from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import read_volume, write_volume
+from ProximalFemurSegLib.whole_file import whole_file
 
 MR = (
     "patch2d", "patch25d", "unet2d-valid-f16", "unet2d-f16", "unet2d-dilated-f16", "unet3d-f16", "unet3d-dilated-f16",
@@ -89,9 +90,8 @@ class PartsOfScans:
         path = self.folder / f"{number:05d}.npz"
         if not path.exists():
             image, target = self.scans.sample(number)
-            temporary = self.folder / f".{number:05d}.tmp.npz"
-            np.savez(temporary, image=image[0].astype(np.float16), target=target.astype(np.uint8))
-            temporary.replace(path)
+            with whole_file(path) as unfinished:
+                np.savez(unfinished, image=image[0].astype(np.float16), target=target.astype(np.uint8))
         kept = np.load(path)
         return kept["image"], kept["target"]
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from ProximalFemurSegLib.regions.head_sphere import guess_sphere
 from ProximalFemurSegLib.regions.measure import measure_regions
 from ProximalFemurSegLib.regions.picture import draw_femur
 from ProximalFemurSegLib.volume import Grid, Volume
+from ProximalFemurSegLib.whole_file import whole_file
 
 FIRST_SEED = 960_000
 SPACINGS = (0.8, 1.5)
@@ -356,9 +356,8 @@ def contact_sheet(folder: Path, columns: int = 12, cell: tuple[int, int] = (200,
         small.thumbnail(cell, Image.Resampling.LANCZOS)
         draw.text((left, top), path.stem, fill=(232, 234, 238), font=ImageFont.load_default(11))
         sheet.paste(small, (left, top + 16))
-    temporary = folder / ".contact-sheet.jpg"
-    sheet.save(temporary, quality=75)
-    os.replace(temporary, folder / "contact-sheet.jpg")
+    with whole_file(folder / "contact-sheet.jpg") as unfinished:
+        sheet.save(unfinished, quality=75)
 
 
 def main() -> None:

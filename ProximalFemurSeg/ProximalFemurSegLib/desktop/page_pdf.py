@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
+
+from ..whole_file import whole_file
 
 _RESOLUTION = 120  # dots an inch; text and lines are drawn as such whatever it is
 _MARGIN_MM = 12.0
@@ -41,14 +41,8 @@ def write_pdf(page: str, path) -> None:
     """
     import qt
 
-    path = Path(path)
-    # Made by the program itself, the file gets the rights of its other files.
-    unfinished = path.with_name(f".unfinished-{path.name}")
-    try:
+    with whole_file(path) as unfinished:
         _draw(qt, page, str(unfinished))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _draw(qt, page, name):

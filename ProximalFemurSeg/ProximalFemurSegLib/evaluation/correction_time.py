@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
@@ -18,6 +17,7 @@ import numpy as np
 
 from ..errors import BadInputError
 from ..volume import Grid
+from ..whole_file import write_whole_text
 from .overlap import Confusion, count_confusion
 from .statistics import Summary, bootstrap_interval, signed_rank_p, summarise
 from .surface import surface_distances
@@ -220,14 +220,8 @@ def _pooled_asd(before, after, grid: Grid) -> float:
 
 def write_record(record: CorrectionRecord, path) -> None:
     """Write a record as JSON; complete or absent."""
-    path = Path(path)
     value = {"format": _FORMAT, "version": _VERSION, **asdict(record)}
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_record(path) -> CorrectionRecord:
@@ -272,7 +266,7 @@ def read_records(folder) -> list[CorrectionRecord]:
     folder = Path(folder)
     if not folder.is_dir():
         raise BadInputError(f"The folder '{folder}' does not exist; choose one with records of correction time.")
-    found = [read_record(path) for path in sorted(folder.glob("*.json")) if _FORMAT in _beginning(path)]
+    found = [read_record(path) for path in sorted(folder.glob("[!.]*.json")) if _FORMAT in _beginning(path)]
     if not found:
         raise BadInputError(f"'{folder}' holds no records of correction time; choose another folder.")
     return found

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
 import struct
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
+
+from ..whole_file import write_whole_text
 
 _TYPES = {"f4": "Float32", "f8": "Float64", "i8": "Int64"}
 # Slicer takes a model that says nothing for LPS; this is what its own files say it with.
@@ -64,13 +64,7 @@ def write_vtp(path, points: np.ndarray, triangles: np.ndarray, point_data: Mappi
         "</VTKFile>",
         "",
     ]
-    path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        temporary.write_text("\n".join(lines), encoding="ascii")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole_text(path, "\n".join(lines))
 
 
 def _array(name: str, values: np.ndarray, components: int = 1) -> str:

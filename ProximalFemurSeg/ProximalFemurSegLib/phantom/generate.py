@@ -11,6 +11,7 @@ import torch
 
 from ..errors import BadInputError
 from ..volume import Grid, Volume
+from ..whole_file import write_whole_text
 from . import ct_scanner, field_of_view, mr_scanner
 from .anatomy_sample import AnatomySample, grid_points, sample_scene
 from .pathology import add_implant, draw_cysts
@@ -207,8 +208,6 @@ def save_phantom(phantom: Phantom, folder, overwrite: bool = False) -> dict[str,
     BadInputError
         If one of them exists and may not be overwritten.
     """
-    import os
-
     from ..volume_io import write_volume
 
     folder = Path(folder)
@@ -222,9 +221,7 @@ def save_phantom(phantom: Phantom, folder, overwrite: bool = False) -> dict[str,
     write_volume(phantom.truth, paths["truth"])
     write_volume(phantom.regions, paths["regions"])
     text = json.dumps({"femora": phantom.landmarks, "parameters": phantom.parameters}, indent=2) + "\n"
-    temporary = folder / f".landmarks.{os.getpid()}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, paths["landmarks"])
+    write_whole_text(paths["landmarks"], text)
     return paths
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import BadInputError
+from ..whole_file import write_whole_text
 from .fold_predictions import DETAILS, models_of_fold, predict_held_out
 from .folds import BOTH, describe_subjects, stratified_folds
 from .pair_cases import prepare_pairs
@@ -184,7 +185,7 @@ def plan_folds(request: CrossValidation, source, resume: bool, seed: int, progre
     request.folder.mkdir(parents=True, exist_ok=True)
     plan = {"asked": asked, "subjects_of_fold": folds, "subjects": [dataclasses.asdict(s) for s in subjects],
             "stratified_by": ["side", "bone_mm3"]}
-    _write_whole(path, json.dumps(plan, indent=2) + "\n")
+    write_whole_text(path, json.dumps(plan, indent=2) + "\n")
     return _as_plan(pairs, plan)
 
 
@@ -195,12 +196,6 @@ def _as_plan(pairs, entries: dict) -> Plan:
 def _meaning(recipe) -> dict:
     """What decides a training's result; its budget may change."""
     return {name: value for name, value in recipe.to_dict().items() if name not in ("minutes", "checkpoint_minutes")}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    os.replace(temporary, path)
 
 
 def run_folds(request: CrossValidation, plan: Plan, workers: int = 1, processes: Processes | None = None,
@@ -344,5 +339,5 @@ def write_case_table(request: CrossValidation, plan: Plan) -> Path:
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    _write_whole(request.folder / TABLE, text.getvalue())
+    write_whole_text(request.folder / TABLE, text.getvalue())
     return request.folder / TABLE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ..inference.sides import name_side
 from ..resampling import coverage, resample
 from ..volume import Grid
 from ..volume_io import read_labels, read_volume
+from ..whole_file import whole_file
 from .pair_table import Pair
 
 TARGET, OUTER = 1, 2  # bits of a case's label map
@@ -200,12 +200,8 @@ def prepare_pair(pair: Pair, stage, modality: str) -> list[tuple[str, np.ndarray
 
 
 def _save(array: np.ndarray, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npy")
-    try:
-        np.save(temporary, array)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as unfinished:
+        np.save(unfinished, array)
 
 
 def save_case(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:

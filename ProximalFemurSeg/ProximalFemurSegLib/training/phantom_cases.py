@@ -8,7 +8,6 @@ step, with fresh contrast, noise, pose, scale and field of view.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ..phantom.anatomy_sample import sample_scene
 from ..phantom.scene import Scene
 from ..phantom.tissues import Tissue
 from ..volume import Grid
+from ..whole_file import whole_file, write_whole_text
 
 HIP_SPACING, BODY_SPACING = 1.25, 3.0  # mm
 HIP_BOX = ((-150.0, 75.0), (-90.0, 90.0), (-95.0, 85.0))  # superior, posterior, left of the head centre, mm
@@ -106,11 +106,10 @@ def save_case(case: BakedCase, folder: Path) -> Path:
     """Write a case as .npy with a .json beside it; complete or absent."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{case.name}.npy"
-    temporary = folder / f".{case.name}.tmp.npy"
-    np.save(temporary, case.channels)
-    header = {"corner": case.corner, "spacing": case.spacing}
-    (folder / f"{case.name}.json").write_text(json.dumps(header))
-    os.replace(temporary, path)
+    with whole_file(path) as unfinished:
+        np.save(unfinished, case.channels)
+        # The header first: where the voxels are, it is too.
+        write_whole_text(path.with_suffix(".json"), json.dumps({"corner": case.corner, "spacing": case.spacing}))
     return path
 
 

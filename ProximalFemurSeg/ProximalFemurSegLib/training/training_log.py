@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
+
+from ..whole_file import write_whole_text
 
 LOG = "log.jsonl"
 
@@ -25,9 +26,7 @@ def start_log(folder, step: int) -> None:
     """Keep only what happened up to the step at which a resumed training goes on."""
     folder = Path(folder)
     entries = [e for e in read_log(folder) if e.get("step", 0) <= step] if step else []
-    temporary = folder / f".{LOG}.tmp"
-    temporary.write_text("".join(json.dumps(e) + "\n" for e in entries), encoding="utf-8")
-    os.replace(temporary, folder / LOG)
+    write_whole_text(folder / LOG, "".join(json.dumps(e) + "\n" for e in entries))
 
 
 def append_to_log(folder, entry: dict) -> None:
