@@ -21,6 +21,7 @@ from .tissues import Tissue
 
 TRABECULAR, CORTICAL = 1, 2
 SECOND_SIDE = 10  # added to the labels of the other hip
+LANDMARKS = "landmarks.json"
 ROD_HU = (0.0, 50.0, 100.0, 150.0, 200.0)  # of the calibration rods, which stand for as many mg/cm3
 
 
@@ -203,6 +204,8 @@ def generate(
 def save_phantom(phantom: Phantom, folder, overwrite: bool = False) -> dict[str, Path]:
     """Write image.nii.gz, truth.nii.gz, regions.nii.gz and landmarks.json into a folder; each complete or absent.
 
+    The landmarks come last: where they are, the phantom is whole.
+
     Raises
     ------
     BadInputError
@@ -213,7 +216,7 @@ def save_phantom(phantom: Phantom, folder, overwrite: bool = False) -> dict[str,
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.nii.gz" for name in ("image", "truth", "regions")}
-    paths["landmarks"] = folder / "landmarks.json"
+    paths["landmarks"] = folder / LANDMARKS
     existing = [path for path in paths.values() if path.exists()]
     if existing and not overwrite:
         raise BadInputError(f"{existing[0]} already exists; choose another folder or allow overwriting.")

@@ -21,9 +21,12 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..errors import BadInputError
+from ..phantom.generate import generate
+from ..phantom.phantom_folders import make_missing
 from ..whole_file import write_whole_text
 from .fold_predictions import DETAILS, models_of_fold, predict_held_out
 from .folds import BOTH, describe_subjects, stratified_folds
@@ -90,21 +93,12 @@ def make_phantoms(folder, modality: str, count: int, seed: int = 0, announce=Non
     count, seed : int
         How many; the first one's seed.
     announce : callable, optional
-        Called with (scans done, scans in all).
+        Called with (scans done, scans in all) before each that is made.
     **size
         As for `phantom.generate.generate`.
     """
-    from ..phantom.generate import generate, save_phantom
-
-    folder = Path(folder)
-    for number in range(count):
-        if announce:
-            announce(number, count)
-        place = folder / f"phantom-{seed + number:04d}"
-        # The landmarks are written last.
-        if not (place / "landmarks.json").is_file():
-            save_phantom(generate(modality, seed + number, **size), place, overwrite=True)
-    return folder
+    makers = {f"phantom-{n:04d}": partial(generate, modality, n, **size) for n in range(seed, seed + count)}
+    return make_missing(folder, makers, announce and (lambda name, done, total: announce(done, total)))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ that saw both knew simulated scans far better than those that saw drawn samples 
 
 from __future__ import annotations
 
+from functools import cache, partial
 from pathlib import Path
 
-from ..phantom.generate import generate, save_phantom
+from ..phantom.generate import generate
+from ..phantom.phantom_folders import make_missing
 from .augmentation import Augmentation
 from .coarse_voxels import CoarsenedSamples
 from .pair_cases import prepare_pairs
@@ -39,29 +41,24 @@ def make_whole_scans(folder, modality: str, scans: int, held_out: int, anatomy=N
     anatomy : path-like or AnatomyLibrary, optional
         Real shapes (`phantom_cohort.load_shapes`), over which every other scan is then made.
     announce : callable, optional
-        Called with a line of text for every scan.
+        Called with a line of text for every scan that is made.
     """
-    folder, library = Path(folder), None
-    # As coarse in plane as the MR networks see: a quarter of the papers' pixels, and of the time.
-    size = {"matrix": 256} if modality == "mr" else {}
-    for letter, count in ((TRAINING, scans), (HELD_OUT, held_out)):
-        for number in range(count):
-            place = folder / f"{letter}{number:03d}"
-            # The landmarks are written last.
-            if (place / "landmarks.json").is_file():
-                continue
-            if announce:
-                announce(f"scan {place.name}")
-            held, scene_number = letter == HELD_OUT, _FIRST_SCENE + number
-            if anatomy is not None and number % 2:
-                library = library or load_shapes(anatomy)
-                scene = real_scene(library, scene_number, held)
-            else:
-                scene = built_scene(scene_number, held)
-            wide = _WIDE if number % 3 == 2 else 0.0
-            seed = 2 * scene_number + held
-            save_phantom(generate(modality, seed, scene=scene, wide=wide, **size), place, overwrite=True)
-    return folder
+    shapes = cache(lambda: load_shapes(anatomy))  # takes minutes
+
+    def scan(number, held):
+        scene_number = _FIRST_SCENE + number
+        if anatomy is not None and number % 2:
+            scene = real_scene(shapes(), scene_number, held)
+        else:
+            scene = built_scene(scene_number, held)
+        # As coarse in plane as the MR networks see: a quarter of the papers' pixels, and of the time.
+        size = {"matrix": 256} if modality == "mr" else {}
+        wide = _WIDE if number % 3 == 2 else 0.0
+        return generate(modality, 2 * scene_number + held, scene=scene, wide=wide, **size)
+
+    makers = {f"{letter}{number:03d}": partial(scan, number, letter == HELD_OUT)
+              for letter, count in ((TRAINING, scans), (HELD_OUT, held_out)) for number in range(count)}
+    return make_missing(folder, makers, announce and (lambda name, done, total: announce(f"scan {name}")))
 
 
 def whole_scan_samples(stage, modality: str, scans, folder, shape, held_out: bool = False, seed: int = 0):
