@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 _translate = None
 
 
@@ -9,6 +11,7 @@ def set_translator(function) -> None:
     """Have every text go through ``function(text)``, for a face that speaks other languages."""
     global _translate
     _translate = function
+    _words.cache_clear()
 
 
 def tr(text: str) -> str:
@@ -19,14 +22,18 @@ def tr(text: str) -> str:
 def word(text: str) -> str:
     """A word that the library uses in results and for steps, in the face's language; any other text as it is.
 
-    They stand here one by one, because whoever translates collects what stands in the calls of `tr`.
-
     Examples
     --------
     >>> word("intertrochanter"), word("a colleague's own name")
     ('intertrochanter', "a colleague's own name")
     """
-    words = {
+    return _words().get(text, text)
+
+
+@cache
+def _words() -> dict[str, str]:
+    """One by one, because whoever translates collects what stands in the calls of `tr`."""
+    return {
         "left": tr("left"),
         "right": tr("right"),
         "bone": tr("bone"),
@@ -65,7 +72,6 @@ def word(text: str) -> str:
         "loading the result": tr("loading the result"),
         "done": tr("done"),
     }
-    return words.get(text, text)
 
 
 def sentence(text: str) -> str:
