@@ -22,7 +22,7 @@ from ProximalFemurSegLib.inference import segment
 from ProximalFemurSegLib.phantom.generate import generate, make_scene
 from ProximalFemurSegLib.regions import Femora, RegionDefinition
 from ProximalFemurSegLib.regions.compartments import reported_targets
-from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, real_scene
+from ProximalFemurSegLib.training.phantom_cohort import load_shapes, real_scene
 from ProximalFemurSegLib.volume import Volume
 from ProximalFemurSegLib.volume_io import read_labels, write_volume
 
@@ -114,11 +114,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=15)
     parser.add_argument("--anatomy", type=Path)
     arguments = parser.parse_args()
-    library = None
-    if arguments.anatomy:
-        from ProximalFemurSegLib.phantom.real_anatomy import AnatomyLibrary
-
-        library = AnatomyLibrary.load(arguments.anatomy, model_samples=MODEL_SAMPLES, announce=print)
+    library = load_shapes(arguments.anatomy, print) if arguments.anatomy else None
     arguments.output.mkdir(parents=True, exist_ok=True)
     cases = arguments.output / "cases"
     cases.mkdir(exist_ok=True)

@@ -22,7 +22,7 @@ from ProximalFemurSegLib.evaluation import evaluate_masks
 from ProximalFemurSegLib.inference import apply_threshold, predict_probabilities
 from ProximalFemurSegLib.models import card, default_preset, find_preset, weights_path, write_card
 from ProximalFemurSegLib.phantom.generate import generate, make_scene
-from ProximalFemurSegLib.training.phantom_cohort import MODEL_SAMPLES, real_scene
+from ProximalFemurSegLib.training.phantom_cohort import load_shapes, real_scene
 
 FIRST_SEED = 900_000  # training uses seeds below 800000
 BEFORE = ", before post-processing"
@@ -100,11 +100,7 @@ def main() -> None:
     parser.add_argument("--anatomy", type=Path)
     parser.add_argument("--cards", action="store_true", help="copy the summary to the cards of the weights")
     arguments = parser.parse_args()
-    library = None
-    if arguments.anatomy:
-        from ProximalFemurSegLib.phantom.real_anatomy import AnatomyLibrary
-
-        library = AnatomyLibrary.load(arguments.anatomy, model_samples=MODEL_SAMPLES, announce=print)
+    library = load_shapes(arguments.anatomy, print) if arguments.anatomy else None
     arguments.output.mkdir(parents=True, exist_ok=True)
     chosen = find_preset(arguments.network) if arguments.network else None
     for modality in [chosen.modality] if chosen else arguments.modality or ("ct", "mr"):

@@ -11,36 +11,6 @@ from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation  # noqa: E402
 from ProximalFemurSegLib.mrml.volume_node import node_from_volume  # noqa: E402
 from ProximalFemurSegLib.running.in_process import InProcessRunner  # noqa: E402
-from ProximalFemurSegLib.running.progress import Progress  # noqa: E402
-from ProximalFemurSegLib.running.runner import Runner, State, Status  # noqa: E402
-
-
-class SlowRunner(Runner):
-    """Stays at a quarter until it is told to finish."""
-
-    def __init__(self):
-        self.inner, self.job, self.state, self.closed = InProcessRunner(stand_in.segment), None, State.IDLE, False
-
-    def start(self, job):
-        self.job, self.state = job, State.RUNNING
-
-    def poll(self):
-        return Status(self.state, Progress("network", 1, 4, 12.0))
-
-    def finish(self):
-        self.inner.start(self.job)
-        self.state = self.inner.poll().state
-
-    def cancel(self):
-        if self.state is State.RUNNING:
-            self.state = State.CANCELLED
-
-    def result(self):
-        return self.inner.result()
-
-    def close(self):
-        self.cancel()
-        self.closed = True
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: the module i
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
 from host.application import running  # noqa: E402
-from panel_driver import SlowRunner, add_volume, apply, host, mask, open_panel, rows  # noqa: E402, F401
+from panel_driver import add_volume, apply, host, mask, open_panel, rows  # noqa: E402, F401
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
 from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation  # noqa: E402
 from ProximalFemurSegLib.running.in_process import InProcessRunner  # noqa: E402
 from ProximalFemurSegLib.running.runner import State  # noqa: E402
+from slow_runner import SlowRunner  # noqa: E402
 
 
 def test_an_empty_scene_says_what_to_do_first(host):  # noqa: F811

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from panel_driver import SlowRunner, add_volume, apply, draw, host, mask, open_panel, rows  # noqa: F401
+from panel_driver import add_volume, apply, draw, host, mask, open_panel, rows  # noqa: F401
 from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.evaluation.correction_time import read_records
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation
 from ProximalFemurSegLib.mrml.table_node import read_table
 from ProximalFemurSegLib.mrml.volume_node import volume_from_node
+from slow_runner import SlowRunner
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from ProximalFemurSegLib.mrml.session import Session, prepare, segment_volume_no
 from ProximalFemurSegLib.mrml.table_node import read_table
 from ProximalFemurSegLib.mrml.volume_node import node_from_volume, volume_from_node
 from ProximalFemurSegLib.running.in_process import InProcessRunner
-from ProximalFemurSegLib.running.progress import Progress
-from ProximalFemurSegLib.running.runner import Runner, State, Status
+from ProximalFemurSegLib.running.runner import State
+from slow_runner import SlowRunner
 
 
 class RecordingAdapter(Adapter):
@@ -38,35 +38,6 @@ class RecordingAdapter(Adapter):
 
     def show_result(self, nodes):
         self.shown.append(nodes)
-
-
-class PatientRunner(Runner):
-    """A runner whose run ends when the test says so."""
-
-    def __init__(self):
-        self.inner = InProcessRunner(stand_in.segment)
-        self.state, self.job, self.closed = State.IDLE, None, False
-
-    def start(self, job):
-        self.job, self.state = job, State.RUNNING
-
-    def finish(self):
-        self.inner.start(self.job)
-        self.state = self.inner.poll().state
-
-    def poll(self):
-        return Status(self.state, Progress("network", 1, 4, 12.0))
-
-    def cancel(self):
-        if self.state is State.RUNNING:
-            self.state = State.CANCELLED
-
-    def result(self):
-        return self.inner.result()
-
-    def close(self):
-        self.cancel()
-        self.closed = True
 
 
 @pytest.fixture
@@ -364,7 +335,7 @@ def test_a_result_is_not_shown_as_that_of_another_volume_on_the_same_grid(sessio
 
 
 def test_a_cancelled_run_leaves_the_scene_as_it_was(adapter):
-    runner = PatientRunner()
+    runner = SlowRunner()
     session = Session(adapter, runner)
     choose(session, stand_in.ball_image())
     session.start()
@@ -379,7 +350,7 @@ def test_a_cancelled_run_leaves_the_scene_as_it_was(adapter):
 
 
 def test_removing_the_input_in_mid_run_ends_the_run(adapter):
-    runner = PatientRunner()
+    runner = SlowRunner()
     session = Session(adapter, runner)
     node = choose(session, stand_in.ball_image())
     session.start()
@@ -391,7 +362,7 @@ def test_removing_the_input_in_mid_run_ends_the_run(adapter):
 
 
 def test_closing_the_scene_in_mid_run_ends_the_run_and_forgets_the_nodes(adapter):
-    runner = PatientRunner()
+    runner = SlowRunner()
     session = Session(adapter, runner)
     choose(session, stand_in.ball_image())
     session.start()
@@ -407,7 +378,7 @@ def test_closing_the_scene_in_mid_run_ends_the_run_and_forgets_the_nodes(adapter
 def test_an_input_that_changed_its_size_in_mid_run_is_noticed(adapter):
     import slicer.util
 
-    runner = PatientRunner()
+    runner = SlowRunner()
     session = Session(adapter, runner)
     node = choose(session, stand_in.ball_image())
     session.start()

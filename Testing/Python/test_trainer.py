@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import ProximalFemurSegLib
+from one_thread import one_thread  # noqa: F401
 from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
 from ProximalFemurSegLib.networks import build_network
 from ProximalFemurSegLib.training import optimisation, thread_choice
@@ -30,14 +31,6 @@ from toy_samples import Balls, Failing
 from train_toy import toy_recipe
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def same(a, b):

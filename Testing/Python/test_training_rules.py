@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from one_thread import one_thread  # noqa: F401
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.training.early_stopping import has_stopped_gaining
 from ProximalFemurSegLib.training.optimisation import make_optimizer
@@ -25,14 +26,6 @@ class TenBalls(Balls):
 def recipe(**changes):
     entries = {"steps": 3, "warmup_steps": 0, "precision": "float32", "learning_rate": 1e-2, "ema_decay": 0.0}
     return Recipe("unet3d", {"base_features": 2, "levels": 1}, **{**entries, **changes})
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Told:
