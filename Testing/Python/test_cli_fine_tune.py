@@ -183,7 +183,22 @@ def test_a_replacement_that_is_not_better_leaves_the_earlier_one(done, worse, pr
     assert {path.name: path.read_bytes() for path in program.iterdir()} == before
 
 
-def test_a_single_case_is_measured_on_parts_of_itself_and_says_so(program, quick, phantoms, inverted, tmp_path):
+@pytest.fixture
+def sampled(monkeypatch):
+    """Cases and shapes that samples are cut from and in."""
+    noted, real = [], fine_tuning.PairSamples
+
+    def samples(folder, names, stage, shape, *rest):
+        noted.append((tuple(names), shape))
+        return real(folder, names, stage, shape, *rest)
+
+    monkeypatch.setattr(fine_tuning, "PairSamples", samples)
+    return noted
+
+
+def test_a_single_case_is_measured_on_parts_of_itself_and_says_so(
+    program, quick, phantoms, inverted, sampled, tmp_path
+):
     data = tmp_path / "one"
     shutil.copytree(inverted / "person0", data / "person0")
     out, work = tmp_path / "out", tmp_path / "work"
@@ -192,10 +207,17 @@ def test_a_single_case_is_measured_on_parts_of_itself_and_says_so(program, quick
     (entry,) = json.loads(result.stdout)["taught"]
     assert [row["name"] for row in entry["left_out"]] == ["case 1, part 1", "case 1, part 2"]
     assert "one case only" in entry["scheme"]
-    # The slabs of both parts together hold all the bone, each voxel once.
+    # The halves together hold all the bone, each voxel once.
     whole = np.load(work / "bone" / "cases" / "person0.labels.npy")
-    slabs = [np.load(work / "bone" / "cases" / f"person0-slab{n}.labels.npy") for n in (1, 2, 3, 4)]
-    assert np.array_equal(np.concatenate(slabs), whole)
+    halves = [np.load(work / "bone" / "cases" / f"person0-half{n}.labels.npy") for n in (1, 2)]
+    assert np.array_equal(np.concatenate(halves), whole)
+    # Samples of a half have no padding, which would change what the network normalises by; the case itself is whole.
+    shapes = dict(sampled)
+    assert shapes[("person0",)] == taught.PATCH
+    for number, half in enumerate(halves, start=1):
+        # This network halves its slices twice.
+        assert shapes[(f"person0-half{number}",)] == (len(half) // 4 * 4, *taught.PATCH[1:])
+        assert len(half) < taught.PATCH[0]
     assert entry["kept"] and files_in(out) == [f"{NAME}.json", f"{NAME}.png", f"{NAME}.safetensors"]
     card = json.loads((out / f"{NAME}.json").read_text())
     assert any("parts of the very subject" in limit for limit in card["limits"])

@@ -20,7 +20,7 @@ from ProximalFemurSegLib.training.candidate import choose_operating_point
 from ProximalFemurSegLib.training.corrected_cases import content_checksum, read_cases, taught_roles
 from ProximalFemurSegLib.training.fine_tuning import FineTuningOptions, fine_tune, is_better
 from ProximalFemurSegLib.training.fine_tuning_card import store_outcome
-from ProximalFemurSegLib.training.left_out import Slabs, assign_folds
+from ProximalFemurSegLib.training.left_out import Halves, assign_folds
 from ProximalFemurSegLib.training.mixed_samples import MixedSamples
 from ProximalFemurSegLib.training.pair_table import Pair, find_pairs
 from ProximalFemurSegLib.training.rehearsal import EVERY
@@ -63,14 +63,14 @@ def test_many_subjects_are_left_out_in_four_groups_of_like_size():
     assert sorted(np.bincount(assign_folds(people(*names), most=2))) == [5, 5]
 
 
-def test_slabs_divide_an_image_by_planes():
-    # Slices run along +A here, 2 mm apart; edges at 3, 7 and 11 mm.
+def test_a_plane_divides_an_image_in_halves():
+    # Slices run along +A here, 2 mm apart; the plane lies at 7 mm.
     grid = Grid.from_parts((9, 4, 5), (1.0, 1.0, 2.0), direction=np.array([[-1.0, 0, 0], [0, 0, 1], [0, -1, 0]]))
-    slabs = Slabs(np.array([0.0, 1.0, 0.0]), np.array([3.0, 7.0, 11.0]))
-    first, second = (slabs.of_image(grid, part) for part in (0, 1))
+    halves = Halves(np.array([0.0, 1.0, 0.0]), 7.0)
+    first, second = (halves.of_image(grid, part) for part in (0, 1))
     assert np.array_equal(first, ~second)
-    assert [int(first[k].all()) for k in range(9)] == [1, 1, 0, 0, 1, 1, 0, 0, 0]
-    assert not first[[2, 3, 6, 7, 8]].any()
+    assert [int(first[k].all()) for k in range(9)] == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert not first[4:].any()
 
 
 def test_every_fourth_sample_is_a_simulated_one():

@@ -1,10 +1,9 @@
 """Fine-tuning: from shipped weights and a few corrected cases to weights that fit a reader's own scanner.
 
-For every network of a preset that the masks teach, one training leaves each case out (or, of a single case, each half
-of its slabs), and the network that came out is run on it as `segment` would. Only if these cases, which it had not
-seen, became better by a rule that was stated before, a last training on all cases makes the weights that are kept.
-Nothing is chosen on the way: all trainings have the same recipe and number of steps, and their last (averaged) weights
-count.
+For every network of a preset that the masks teach, one training leaves each case out (or, of a single case, each
+half), and the network that came out is run on it as `segment` would. Only if these cases, which it had not seen, became
+better by a rule that was stated before, a last training on all cases makes the weights that are kept. Nothing is chosen
+on the way: all trainings have the same recipe and number of steps, and their last (averaged) weights count.
 """
 
 from __future__ import annotations
@@ -13,14 +12,17 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from .. import models
 from ..errors import BadInputError, CancelledError
 from ..evaluation.curves import ScoreHistogram
+from ..networks import build_network
 from .augmentation import Augmentation
 from .candidate import choose_operating_point, network_as_stored, predict_case
 from .corrected_cases import CorrectedCase, taught_roles
-from .left_out import FOLDS, LeftOut, assign_folds, cut_in_slabs
-from .margins import InnerTargets, with_slices
+from .left_out import FOLDS, LeftOut, assign_folds, cut_in_halves, least_slices
+from .margins import NONE, InnerTargets, with_slices
 from .mixed_samples import MixedSamples
 from .pair_cases import prepare_pairs
 from .pair_data import PairSamples
@@ -215,7 +217,9 @@ def _fine_tune_stage(job: _Job, stage) -> StageOutcome:
                                        lambda done, total: job.say(f"simulating {stage.role} samples", done, total))
 
     def samples(cases, recipe):
-        own = PairSamples(folder / "cases", cases, stage, seen, options.seed, recipe.augmentation)
+        whole = set(cases) <= set(names)
+        shape = seen if whole else _within(stage, shapes, least_slices(folder / "cases", cases))
+        own = PairSamples(folder / "cases", cases, stage, shape, options.seed, recipe.augmentation)
         return InnerTargets(MixedSamples(own, phantoms, EVERY - 1, EVERY), shapes.margins)
 
     recipe = fine_tuning_recipe(stage, _TIMED_STEPS, options.seed)
@@ -252,6 +256,19 @@ def fine_tuning_recipe(stage, steps: int, seed: int = 1) -> Recipe:
     )
 
 
+def _within(stage, shapes, slices: int) -> tuple[int, int, int]:
+    """The shape of samples of halves with so many slices.
+
+    Whole images are padded to the trained window at inference too; from halves in padding, a network that normalises
+    over what it sees would learn brightnesses that it never meets again. Networks of slices do not look that far.
+    """
+    if shapes.margins is not NONE:
+        return with_slices(shapes.patch, shapes.margins)
+    with torch.device("meta"):
+        multiple = build_network(stage.architecture, **stage.options).size_multiple[0]
+    return (min(shapes.patch[0], max(1, slices // multiple) * multiple), *shapes.patch[1:])
+
+
 def _leave_out(job: _Job, stage, folder: Path):
     """Names of all prepared cases, what is left out, and for every fold the names of the cases that it is taught."""
     names = []
@@ -260,8 +277,8 @@ def _leave_out(job: _Job, stage, folder: Path):
         names.append(list(prepare_pairs([case.pair], stage, job.preset.modality, folder, cancelled=job.cancelled)))
     if len(job.cases) == 1:
         (case,) = job.cases
-        slabs, parts = cut_in_slabs(case, stage, job.preset.modality, folder)
-        left_out = [LeftOut(case, fold, slabs, part=fold) for fold in range(2)]
+        halves, parts = cut_in_halves(case, stage, job.preset.modality, folder)
+        left_out = [LeftOut(case, fold, halves, part=fold) for fold in range(2)]
         taught = [parts[1], parts[0]]
     else:
         folds = assign_folds(job.cases, job.options.seed, job.options.folds)
@@ -308,7 +325,7 @@ def _measure(job: _Job, stage, left_out: list[LeftOut], networks):
         own.append((networks[item.fold], points))
         rows.append({
             "name": item.name, "subject": item.case.pair.name, "case": item.case.number, "fold": item.fold + 1,
-            "part": item.part + 1 if item.slabs else None, "threshold": points["threshold"], "before": befores[n],
+            "part": item.part + 1 if item.halves else None, "threshold": points["threshold"], "before": befores[n],
             "after": afters[n].scores(points["threshold"], masks[n]),
         })
     return rows, choose_operating_point(_pooled(histograms).curve(), threshold), own

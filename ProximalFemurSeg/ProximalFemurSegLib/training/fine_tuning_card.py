@@ -101,8 +101,8 @@ def scheme(outcome: StageOutcome, cases) -> str:
     folds = max(row["fold"] for row in outcome.rows)
     if len(cases) == 1:
         return (
-            "There is one case only, so nothing else could be left out than parts of itself: every second of four "
-            "slabs across its slices, by a training on the others."
+            "There is one case only, so nothing else could be left out than parts of itself: each half of "
+            "its slices, by a training on the other half."
         )
     subjects = {case.pair.name for case in cases}
     if len(subjects) == 1:

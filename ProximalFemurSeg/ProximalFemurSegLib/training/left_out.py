@@ -13,31 +13,29 @@ from .corrected_cases import CorrectedCase
 from .pair_cases import TARGET, prepare_views, save_case
 
 FOLDS = 4  # so many subjects are left out one by one; of more, so many groups of them
-_SLABS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Slabs:
-    """Slices across a bone, every second of which is left out; the outer ones go on to the image's border.
+class Halves:
+    """The two sides of a plane through a bone.
 
     Attributes
     ----------
     direction : numpy.ndarray
-        (3,) RAS, across the slabs.
-    edges : numpy.ndarray
-        (n - 1,) mm along it, where one slab ends and the next begins.
+        (3,) RAS, across the plane.
+    edge : float
+        mm along it, where the plane lies.
     """
 
     direction: np.ndarray
-    edges: np.ndarray
+    edge: float
 
     def of_image(self, grid: Grid, part: int) -> np.ndarray:
-        """bool (K, J, I): the voxels of an image that belong to a part, 0 or 1."""
+        """bool (K, J, I): the voxels of an image that belong to a half, 0 or 1."""
         along = grid.affine[:3, :3].T @ self.direction
         k, j, i = (np.arange(n) * step for n, step in zip(grid.shape, along[::-1]))
         position = (grid.origin @ self.direction + k[:, None, None] + j[:, None] + i).astype(np.float32)
-        slab = sum((position > edge).astype(np.uint8) for edge in self.edges)
-        return slab % 2 == part
+        return (position > self.edge) == bool(part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,25 +47,25 @@ class LeftOut:
     case : CorrectedCase
     fold : int
         Of the training that does not see it.
-    slabs : Slabs or None
+    halves : Halves or None
         With `part` the voxels that count; None is all.
     part : int
-        Which slabs.
+        Which half.
     """
 
     case: CorrectedCase
     fold: int
-    slabs: Slabs | None = None
+    halves: Halves | None = None
     part: int = 0
 
     @property
     def name(self) -> str:
         """For tables; on cards cases have numbers only."""
-        return f"case {self.case.number}" + (f", part {self.part + 1}" if self.slabs else "")
+        return f"case {self.case.number}" + (f", part {self.part + 1}" if self.halves else "")
 
     def counted(self, grid: Grid) -> np.ndarray | None:
         """bool (K, J, I), the voxels of the image that count; None is all of them."""
-        return None if self.slabs is None else self.slabs.of_image(grid, self.part)
+        return None if self.halves is None else self.halves.of_image(grid, self.part)
 
 
 def assign_folds(cases: list[CorrectedCase], seed: int = 0, most: int = FOLDS) -> list[int]:
@@ -84,8 +82,10 @@ def assign_folds(cases: list[CorrectedCase], seed: int = 0, most: int = FOLDS) -
     return [fold[case.pair.name] for case in cases]
 
 
-def cut_in_slabs(case: CorrectedCase, stage, modality: str, folder: Path) -> tuple[Slabs, list[list[str]]]:
-    """Cut the only case there is into slabs across the network's slices, and keep them as cases.
+def cut_in_halves(case: CorrectedCase, stage, modality: str, folder: Path) -> tuple[Halves, list[list[str]]]:
+    """Cut the only case there is in two between the network's slices, and keep the halves as cases.
+
+    In two, not in more: a network that normalises over what it sees learns nothing useful from a few slices.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def cut_in_slabs(case: CorrectedCase, stage, modality: str, folder: Path) -> tup
     modality : {'mr', 'ct'}
         Of the image.
     folder : pathlib.Path
-        Where the slabs are kept for `pair_data.PairSamples`.
+        Where the halves are kept for `pair_data.PairSamples`.
 
     Returns
     -------
-    Slabs
+    Halves
     list of list of str
-        Names of the kept cases of either part.
+        Names of the kept cases of either half.
 
     Raises
     ------
@@ -113,22 +113,25 @@ def cut_in_slabs(case: CorrectedCase, stage, modality: str, folder: Path) -> tup
     direction = views[0].grid.direction[:, 2]
     positions = [_slice_positions(view.grid, direction) for view in views]
     bone = np.concatenate([p[(v.labels & TARGET).any(axis=(1, 2))] for v, p in zip(views, positions)])
-    edges = np.linspace(bone.min(), bone.max(), _SLABS + 1)[1:-1]
-    slabs = Slabs(direction, edges)
+    halves = Halves(direction, float(bone.min() + bone.max()) / 2)
     names: list[list[str]] = [[], []]
     for view, position in zip(views, positions):
-        number = (position[:, None] > edges).sum(axis=1)
-        for slab in range(_SLABS):
-            here = number == slab
+        for part in range(2):
+            here = (position > halves.edge) == bool(part)
             if (view.labels[here] & TARGET).any():
-                name = f"{view.name}-slab{slab + 1}"
+                name = f"{view.name}-half{part + 1}"
                 save_case(folder, name, view.image[here], view.labels[here])
-                names[slab % 2].append(name)
+                names[part].append(name)
     if not all(names):
         raise BadInputError(
             f"The mask {case.pair.mask} is too thin to leave a part of it out; give it more slices, or another case."
         )
-    return slabs, names
+    return halves, names
+
+
+def least_slices(folder: Path, names: list[str]) -> int:
+    """Slices of the thinnest of some kept cases."""
+    return min(np.load(folder / f"{name}.image.npy", mmap_mode="r").shape[0] for name in names)
 
 
 def _slice_positions(grid: Grid, direction) -> np.ndarray:
