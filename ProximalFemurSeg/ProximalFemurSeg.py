@@ -126,6 +126,7 @@ class ProximalFemurSegParameterNode:
     showSurface: bool = True
     showUncertainty: bool = False
     signedDistance: bool = False
+    referencePart: str = ""
     comparisonView: Annotated[int, WithinRange(0, 4)] = 0
     neckMode: str = "adaptive"
     distalLimit: str = "lesser-trochanter"
@@ -317,7 +318,8 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPoll(self):
         running = self.logic.running
-        status = self.logic.poll()
+        with self.logic.adapter.drawn_once():
+            status = self.logic.poll()
         if not self.logic.busy:
             self._pollTimer.stop()
             if not self.parent.isEntered:
@@ -332,8 +334,9 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 slicer.util.errorDisplay(status.message, detailedText=status.log)
 
     def onSettle(self):
-        self.logic.session.settle()
-        self.show()
+        with self.logic.adapter.drawn_once():
+            self.logic.session.settle()
+            self.show()
         self.watch()
         self.refresh()
 
@@ -369,7 +372,7 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         self.child = self.createChild()
         self.adapter = DesktopAdapter(slicer.mrmlScene, self.child)
         self.session = Session(self.adapter, runner or self.createRunner())
-        self.regions = None
+        self.regions = self.comparison = None
         self.devices = None
         self._deviceRequest = None
 
@@ -392,8 +395,8 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
     @property
     def busy(self):
         """True while there is something to poll for."""
-        dividing = self.regions is not None and self.regions.busy
-        return self.running or dividing or self.adapter.busy or self._deviceRequest is not None
+        makers = [maker for maker in (self.regions, self.comparison, self.adapter) if maker is not None]
+        return self.running or any(maker.busy for maker in makers) or self._deviceRequest is not None
 
     @property
     def regions_shown(self):
@@ -408,8 +411,9 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         if self.child:
             self.child.poll()
         self.adapter.poll()
-        if self.regions:
-            self.regions.poll()
+        for maker in (self.regions, self.comparison):
+            if maker:
+                maker.poll()
         if self._deviceRequest and self._deviceRequest.over:
             self.devices, self._deviceRequest = self._deviceRequest.reply, None
         return status
@@ -429,6 +433,8 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         self.adapter.forget()
         if self.regions:
             self.regions.close()
+        if self.comparison:
+            self.comparison.drop()
 
     def start(self, parameterNode, variants=False):
         """Begin to segment what the parameter node says; False if the user does not want what it needs installed."""

@@ -246,6 +246,7 @@ def test_load_a_colleagues_segmentation_and_see_where_the_two_differ_in_millimet
     panel = case.panel
     panel.ui.referenceSelector.setCurrentNode(reference)
     panel.ui.compareButton.click()
+    case.host.wait_for(lambda: not panel.logic.busy, seconds=120)
     assert case.host.said.errors == []
     table = panel.ui.comparisonTable
     shown = {table.item(r, 0).text(): float(table.item(r, 1).text()) for r in range(table.rowCount)}

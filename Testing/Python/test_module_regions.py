@@ -102,8 +102,15 @@ def move(panel, label, by):
 
 
 def test_the_panel_shows_what_the_library_measures_and_the_window_stays_alive(host, panel, bone):  # noqa: F811
+    import slicer
+
+    paused = []
+    host.scene.AddObserver(host.scene.NodeAddedEvent, lambda *event: paused.append(slicer.app.paused))
     with Heartbeat() as heart:
         divide(host, panel)
+    assert len(paused) > 10 and set(paused) == {1}, "views that draw themselves in between hold up the window"
+    host.process_events(20)
+    assert slicer.app.paused == 0
     assert max(heart.gaps)[0] < LIMIT_SECONDS, sorted(heart.gaps)[-3:]
     adaptive, slab = bone[2]
     assert [name.lower() for name in shown(panel)] == [*REGIONS, "total hip"]

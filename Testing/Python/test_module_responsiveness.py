@@ -1,8 +1,10 @@
 """From a cold panel to a segmentation the window never stands still, and what the child does wrong stays over there."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from panel_driver import add_volume, host, mask  # noqa: F401
@@ -11,9 +13,15 @@ pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is n
 
 from heartbeat import Heartbeat  # noqa: E402
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
+from ProximalFemurSegLib.evaluation import evaluate_masks  # noqa: E402
+from ProximalFemurSegLib.mrml.comparison import distance_models, find_comparison  # noqa: E402
+from ProximalFemurSegLib.mrml.segmentation_node import create_segmentation_node, write_labels  # noqa: E402
+from ProximalFemurSegLib.mrml.segments import describe_segments  # noqa: E402
+from ProximalFemurSegLib.mrml.volume_node import array_from_node, volume_from_node  # noqa: E402
 from ProximalFemurSegLib.running.child import Child  # noqa: E402
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner  # noqa: E402
 from ProximalFemurSegLib.running.runner import State  # noqa: E402
+from ProximalFemurSegLib.volume import Volume  # noqa: E402
 
 LIMIT_SECONDS = 0.2
 
@@ -75,6 +83,55 @@ def test_the_window_stays_alive_from_a_cold_panel_to_surfaces(host, panel):  # n
     assert heart.longest[0] < LIMIT_SECONDS, sorted(heart.gaps)[-5:]
     segment = panel.parameters.segmentation.GetSegmentation().GetSegment("trabecular_left")
     assert segment.GetRepresentation("Closed surface").GetNumberOfPoints() > 1000
+
+
+def add_reference(host, panel, volume, above):  # noqa: F811
+    """A colleague's bone: where the image is above a value, beside a hip bone."""
+    labels = np.where(array_from_node(volume) > above, 1, 0).astype(np.uint8)
+    labels[:, :20, :20] = 2
+    segments = describe_segments({1: ("bone", "left"), 2: ("bone", "left")})
+    segments = [replace(s, segment_id=name, name=name) for s, name in zip(segments, ("femur_left", "hip_left"))]
+    node = create_segmentation_node(host.scene, volume, segments, "colleague")
+    write_labels(node, labels, segments)
+    panel.ui.referenceSelector.setCurrentNode(node)
+    return node
+
+
+def test_the_window_stays_alive_while_a_large_scan_is_compared(host, panel):  # noqa: F811
+    volume = add_volume(host, shape=(60, 512, 512), spacing=(0.234, 0.234, 1.5))
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    finish(host, panel)
+    reference = add_reference(host, panel, volume, above=46)
+    assert [panel.ui.referencePartComboBox.itemText(n) for n in range(4)] == [
+        "Automatic", "femur_left", "hip_left", "All of it"
+    ]  # fmt: skip
+    with Heartbeat() as heart:
+        panel.ui.compareButton.click()
+        assert panel.ui.comparisonNoteLabel.text == "Comparing..."
+        assert not panel.ui.compareButton.enabled
+        finish(host, panel)
+        heart.note = "shown"
+        host.process_events(50)
+    assert host.said.errors == []
+    assert len(heart.gaps) > 50
+    assert heart.longest[0] < LIMIT_SECONDS, sorted(heart.gaps)[-5:]
+    # The numbers are those of the masks as numpy makes them.
+    found, wanted = (array_from_node(volume) > above for above in (40, 46))
+    table = panel.ui.comparisonTable
+    shown = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount)}
+    assert shown["DSC"] == f"{2 * (found & wanted).sum() / (found.sum() + wanted.sum()):.3f}"
+    expected = evaluate_masks(*(Volume(mask, volume_from_node(volume).grid) for mask in (found, wanted)))
+    assert (shown["ASD (mm)"], shown["MSD (mm)"]) == (f"{expected['asd_mm']:.2f}", f"{expected['msd_mm']:.2f}")
+    (model,) = distance_models(find_comparison(host.scene, panel.parameters.segmentation, reference))
+    assert model.GetDisplayNode().GetVisibility()
+    assert panel.ui.comparisonViewComboBox.currentIndex == 3
+
+    panel.ui.compareButton.click()
+    host.scene.RemoveNode(reference)
+    finish(host, panel)
+    assert not panel.logic.comparison.busy
+    assert host.said.errors == []
 
 
 def test_a_crash_of_the_child_leaves_the_panel_ready_for_the_next_run(host, panel):  # noqa: F811

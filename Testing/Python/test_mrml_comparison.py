@@ -1,5 +1,7 @@
 """Two nodes compared in the scene: against the metrics of their arrays, whatever the nodes are and where they lie."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,13 +14,15 @@ from mrml_scenes import (
     make_warp,
     rotation,
     scene,  # noqa: F401
-    )
+)
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.evaluation import evaluate_masks
+from ProximalFemurSegLib.evaluation.comparison import ComparisonOptions
 from ProximalFemurSegLib.mrml.adapter import Adapter
-from ProximalFemurSegLib.mrml.compared_parts import Pair, part_names, suggest_pairs
-from ProximalFemurSegLib.mrml.comparison import ComparisonOptions, compare_nodes, distance_models, find_comparison
+from ProximalFemurSegLib.mrml.compared_parts import EVERYTHING, Pair, joined, suggest_pairs
+from ProximalFemurSegLib.mrml.comparison import compare_nodes, distance_models, find_comparison
 from ProximalFemurSegLib.mrml.headless import HeadlessSlicer
+from ProximalFemurSegLib.mrml.part_names import part_names
 from ProximalFemurSegLib.mrml.segmentation_node import create_segmentation_node, write_labels
 from ProximalFemurSegLib.mrml.segments import describe_segments
 from ProximalFemurSegLib.mrml.table_node import read_table
@@ -26,6 +30,7 @@ from ProximalFemurSegLib.mrml.volume_node import node_from_volume
 from ProximalFemurSegLib.volume import Grid, Volume
 
 RIGHT = {1: ("trabecular bone", "right"), 2: ("cortical bone", "right")}
+BOTH = {1: ("trabecular bone", "left"), 11: ("trabecular bone", "right")}
 SHAPE = (10, 12, 14)
 
 
@@ -124,7 +129,8 @@ def test_label_map_and_segmentation_under_different_transforms(adapter):
     grid = make_grid("permuted", SHAPE)
     moved = Grid(SHAPE, pose @ grid.affine)
     result = label_map(adapter.scene, labels(1), moved)
-    there, back = compare_nodes(adapter, result, reference), compare_nodes(adapter, reference, result)
+    there = compare_nodes(adapter, result, reference)
+    back = compare_nodes(adapter, reference, result, [Pair("bone")])
     for found in (there, back):
         assert [entry["structure"] for entry in found.values] == ["bone"]
         assert found.values[0]["dice"] == pytest.approx(7 / 8)
@@ -178,6 +184,71 @@ def test_what_is_compared_with_what(adapter):
     assert chosen.values[0]["recall"] == 1 > chosen.values[0]["precision"]
 
 
+def drawn_by_another(scene, volume, *names):  # noqa: F811
+    """Segments of which the n-th has label n + 1 of the sample labels."""
+    segments = [replace(s, name=name) for s, name in zip(describe_segments(RIGHT), names)]
+    segments = [replace(s, segment_id=f"Segment_{s.label}") for s in segments]
+    node = create_segmentation_node(scene, volume, segments, "colleague")
+    write_labels(node, labels(0), segments)
+    return node
+
+
+def test_of_a_reference_with_other_bones_the_femur_of_the_right_side_is_compared(adapter):
+    """As programs that label the whole body name them; cortical bone plays the hip bone."""
+    volume = make_volume_node(adapter.scene, shape=SHAPE)
+    right = segmentation(adapter.scene, volume, labels(0))
+    other = drawn_by_another(adapter.scene, volume, "femur_right", "hip_right")
+    pairs = suggest_pairs(right, other)
+    assert pairs == [Pair("bone, right", ("trabecular_right", "cortical_right"), ("Segment_1",))]
+    found = compare_nodes(adapter, right, other).values[0]
+    count = {value: int((labels(0) == value).sum()) for value in (1, 2)}
+    assert found["recall"] == 1
+    assert found["precision"] == pytest.approx(count[1] / (count[1] + count[2]))
+    both = segmentation(adapter.scene, volume, labels(0), BOTH)
+    two = drawn_by_another(adapter.scene, volume, "Left Femur", "F\u00e9mur R")
+    assert suggest_pairs(both, two) == [
+        Pair("bone, left", ("trabecular_left",), ("Segment_1",)),
+        Pair("bone, right", ("trabecular_right",), ("Segment_2",)),
+    ]
+    assert joined(suggest_pairs(both, two)) == Pair(
+        "bone", ("trabecular_left", "trabecular_right"), ("Segment_1", "Segment_2")
+    )
+    assert suggest_pairs(right, drawn_by_another(adapter.scene, volume, "femur", "hip")) == [
+        Pair("bone", (), ("Segment_1",))
+    ]
+    with pytest.raises(BadInputError, match="has the left femur, the result the right one"):
+        suggest_pairs(right, drawn_by_another(adapter.scene, volume, "femur_left", "hip_left"))
+
+
+def test_where_no_part_is_named_a_femur_the_user_has_to_choose(adapter):
+    volume = make_volume_node(adapter.scene, shape=SHAPE)
+    result = segmentation(adapter.scene, volume, labels(0))
+    numbers = label_map(adapter.scene, labels(0), make_grid("straight", SHAPE))
+    with pytest.raises(BadInputError, match=r"holds 2 structures \(1, 2\), none of them named a femur; choose"):
+        suggest_pairs(result, numbers)
+    assert suggest_pairs(result, numbers, EVERYTHING) == [Pair("bone")]
+    assert suggest_pairs(result, numbers, "2") == [Pair("bone", (), ("2",))]
+    with pytest.raises(BadInputError, match="no part '7' any longer"):
+        suggest_pairs(result, numbers, "7")
+    two_sides = segmentation(adapter.scene, volume, labels(0), BOTH)
+    named = drawn_by_another(adapter.scene, volume, "left thigh", "pelvis")
+    assert suggest_pairs(two_sides, named, "Segment_1") == [Pair("bone", ("trabecular_left",), ("Segment_1",))]
+
+
+def test_a_label_map_is_named_by_its_own_color_table(adapter):
+    node = label_map(adapter.scene, labels(0).astype(np.int16) * 75, make_grid("straight", SHAPE))
+    assert part_names(node) == {"75": "75", "150": "150"}
+    colors = adapter.scene.AddNewNodeByClass("vtkMRMLColorTableNode", "bones")
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(76)
+    colors.SetColor(75, "femur_left", 1.0, 1.0, 1.0, 1.0)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+    assert part_names(node) == {"75": "femur_left", "150": "150"}
+    far = label_map(adapter.scene, labels(0).astype(np.int32) * 100_000, make_grid("straight", SHAPE))
+    assert part_names(far) == {"100000": "100000", "200000": "200000"}
+
+
 def test_an_empty_mask_has_no_distances_and_no_surface(adapter):
     volume = make_volume_node(adapter.scene, shape=SHAPE)
     reference = segmentation(adapter.scene, volume, labels(0))
@@ -204,7 +275,7 @@ def test_what_cannot_be_compared(adapter):
         compare_nodes(adapter, reference, bare)
     reference.SetAndObserveTransformNodeID(make_warp(adapter.scene).GetID())
     with pytest.raises(BadInputError, match="non-linear"):
-        compare_nodes(adapter, reference, label_map(adapter.scene, labels(0), make_grid("straight", SHAPE)))
+        compare_nodes(adapter, label_map(adapter.scene, labels(0), make_grid("straight", SHAPE)), reference)
 
 
 def test_a_comparison_is_saved_with_the_scene(headless, tmp_path):  # noqa: F811

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import slicer
 
@@ -9,6 +11,9 @@ from ..mrml.adapter import Adapter
 from ..running.child import Child
 from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
 from .surface_maker import SurfaceMaker
+
+_BEFORE_DRAWING_MILLISECONDS = 10
+"""After a change to the scene, so that the mouse is heard before the views are drawn."""
 
 
 class DesktopAdapter(Adapter):
@@ -50,6 +55,20 @@ class DesktopAdapter(Adapter):
         self._uncertainty = None
         if self._surfaces is not None:
             self._surfaces.drop()
+
+    @contextlib.contextmanager
+    def drawn_once(self):
+        """Whatever is done to the scene within, the views are drawn once, a moment later.
+
+        Slicer's views draw themselves in the midst of a long change, each of them after every part of it.
+        """
+        import qt
+
+        slicer.app.pauseRender()
+        try:
+            yield
+        finally:
+            qt.QTimer.singleShot(_BEFORE_DRAWING_MILLISECONDS, slicer.app.resumeRender)
 
     def update_surface(self, segmentation_node) -> None:
         if self._surfaces is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..running.exchange import write_image
 from ..volume import Volume
 from .region_task import Bones, Order, read_division
 
+_MOST_SECONDS = 0.03
+
 
 @dataclass(eq=False)
 class _Bone:
@@ -29,7 +32,7 @@ class _Bone:
 
 @dataclass(eq=False)
 class _Open:
-    """An order that the child works on, or that is on its way there."""
+    """An order that is on its way to the child, that the child works on, or whose answer goes into the scene."""
 
     femora: _Bone
     order: Order
@@ -77,16 +80,27 @@ class RegionMaker(RegionSession):
         return self.nodes is not None and self.nodes.segmentation is not None and is_outdated(self.nodes)
 
     def poll(self) -> None:
-        """Hand over a little more, or take what has come."""
+        """Hand over a little more, or take a little more of what has come."""
         waiting = self._open
         if waiting is None:
             return
         if waiting.request is None:
             if next(waiting.steps, True):
                 waiting.request = self._child.ask("regions", folder=str(waiting.folder))
+                waiting.steps = self._receive(waiting)
+        elif self.nodes.source.GetScene() is None:
+            self._finish("")
+        elif waiting.request.failure:
+            self._finish(waiting.request.failure)
+        elif waiting.request.over and repr(self._placed()) != waiting.marks:
+            # The user went on moving marks: they are not put back under the pointer.
+            self._measure(waiting.femora, waiting.order.definition)
         elif waiting.request.over:
             try:
-                self._receive(waiting)
+                end = time.monotonic() + _MOST_SECONDS
+                while self._open is waiting and time.monotonic() < end:
+                    next(waiting.steps, None)
+                waiting.marks = repr(self._placed())
             except ProximalFemurSegError as error:
                 self._finish(str(error))
 
@@ -123,23 +137,17 @@ class RegionMaker(RegionSession):
         masks = fingerprint(self.nodes.source)
         self._open = _Open(femora, order, repr(marks), masks, folder, _hand_over(order, femora.image, folder))
 
-    def _take(self, femora, definition, result):
+    def _take_steps(self, femora, definition, result):
         spare_edited(self.nodes)
-        super()._take(femora, definition, result)
+        yield from super()._take_steps(femora, definition, result)
         masks = fingerprint(self.nodes.source) if self._open is None else self._open.masks
         remember_division(self.nodes, masks, self._inputs[1])
 
     def _receive(self, waiting):
-        if waiting.request.failure:
-            self._finish(waiting.request.failure)
-        elif self.nodes.source.GetScene() is None:
-            self._finish("")
-        elif repr(self._placed()) != waiting.marks:
-            # The user went on moving marks: they are not put back under the pointer.
-            self._measure(waiting.femora, waiting.order.definition)
-        else:
-            self._take(waiting.femora, waiting.order.definition, read_division(waiting.folder, waiting.order.bones))
-            self._finish("")
+        result = read_division(waiting.folder, waiting.order.bones)
+        yield
+        yield from self._take_steps(waiting.femora, waiting.order.definition, result)
+        self._finish("")
 
     def _finish(self, problem):
         self.problem = problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ..mrml.surfaces import polydata
 from ..running.child import Child, Request
 from .worker import LABELS, surface_file
 
+_MOST_SECONDS = 0.03
+
 
 @dataclass(eq=False)
 class _Order:
@@ -23,6 +26,7 @@ class _Order:
     when: tuple
     request: Request
     folder: Path
+    todo: list
 
 
 class SurfaceMaker:
@@ -57,22 +61,21 @@ class SurfaceMaker:
         np.save(folder / LABELS, labels)
         values = list(segments.values())
         request = self._child.ask("surfaces", folder=str(folder), labels=values, affine=affine.tolist())
-        self._orders[node.GetID()] = _Order(node, segments, mask_times(node), request, folder)
+        self._orders[node.GetID()] = _Order(node, segments, mask_times(node), request, folder, list(segments))
 
     def poll(self) -> None:
-        """Put the surfaces into the segmentation, once they are there."""
+        """Put the surfaces into the segmentation, once they are there, a few at every call."""
         for number, order in list(self._orders.items()):
             if not order.request.over:
                 continue
-            try:
-                if order.node.GetScene() is None:
+            wanted = order.node.GetScene() is not None
+            if wanted and order.request.failure:
+                update_surface(order.node)
+            elif wanted and mask_times(order.node) == order.when:
+                self._put(order)
+                if order.todo:
                     continue
-                if order.request.failure:
-                    update_surface(order.node)
-                elif mask_times(order.node) == order.when:
-                    self._put(order)
-            finally:
-                self._drop(number)
+            self._drop(number)
 
     def drop(self) -> None:
         """Forget what was ordered."""
@@ -86,8 +89,10 @@ class SurfaceMaker:
 
     @staticmethod
     def _put(order):
-        surfaces = {}
-        for segment_id, label in order.segments.items():
-            with np.load(surface_file(order.folder, label)) as arrays:
-                surfaces[segment_id] = polydata(arrays["points"], arrays["triangles"], arrays["normals"])
-        set_surface(order.node, surfaces)
+        # With each of them Slicer goes through everything that it shows of the segmentation.
+        end = time.monotonic() + _MOST_SECONDS
+        while order.todo and time.monotonic() < end:
+            segment_id = order.todo.pop(0)
+            with np.load(surface_file(order.folder, order.segments[segment_id])) as arrays:
+                surface = polydata(arrays["points"], arrays["triangles"], arrays["normals"])
+            set_surface(order.node, {segment_id: surface})

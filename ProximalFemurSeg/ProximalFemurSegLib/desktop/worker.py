@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..running.worker import Worker, requests_from_stdin, say_on_stdout
+from .comparison_task import compare
 from .region_task import RegionTask
 
 LABELS = "surface-labels.npy"
@@ -39,6 +40,7 @@ def create_worker(segment=None) -> Worker:
     worker = Worker(say_on_stdout, segment)
     worker.tasks["surfaces"] = make_surfaces
     worker.tasks["regions"] = RegionTask()
+    worker.tasks["compare"] = compare
     return worker
 
 

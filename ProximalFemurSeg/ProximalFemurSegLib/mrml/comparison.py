@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import BadInputError
-from ..evaluation import evaluate_masks
-from ..evaluation.distance_map import color_limit, distance_map
-from ..evaluation.surface import VOXELS
+from ..evaluation.comparison import ComparisonOptions, compare_pair
+from ..evaluation.distance_map import color_limit
 from .adapter import Adapter
 from .compared_parts import Pair, pair_masks, suggest_pairs
 from .distance_model import create_distance_model, remove_distance_model
@@ -18,6 +16,8 @@ from .table_node import Column, create_table_node, write_table
 
 RESULT, REFERENCE, MODEL = "ComparedResult", "ComparedReference", "DistanceModel"
 """Roles in which the table of a comparison refers to the nodes that belong to it; they are saved with the scene."""
+MASKS_ATTRIBUTE = "ProximalFemurSeg.ComparedMasks"
+"""Attribute of that table: the fingerprint of the masks that were compared."""
 
 COLUMNS = (
     Column("structure", "", "Structure"),
@@ -38,37 +38,6 @@ COLUMNS = (
     Column("result_touches", "", "Cut off at"),
     Column("interpolated", "", "From another grid"),
 )
-
-
-@dataclass(frozen=True)
-class ComparisonOptions:
-    """How two nodes are compared.
-
-    Parameters
-    ----------
-    surface : {'voxels', 'mesh'}
-        What surface distances are measured between.
-    tolerance_mm : float
-        Of the surface Dice.
-    models : bool
-        Make surfaces coloured by distance.
-    signed : bool
-        Their distances are negative where the result lies within the reference.
-    smooth : bool
-        Draw them smooth; the distances stay those of the masks.
-    limit_mm : float or None
-        Where their colours end; None for a round number that fits all of them.
-    interpolate : bool
-        Bring a result on other voxels onto those of the reference; else it is refused.
-    """
-
-    surface: str = VOXELS
-    tolerance_mm: float = 1.0
-    models: bool = True
-    signed: bool = False
-    smooth: bool = True
-    limit_mm: float | None = None
-    interpolate: bool = True
 
 
 @dataclass
@@ -119,30 +88,24 @@ def compare_nodes(
         If the nodes cannot be compared; the scene is then as it was.
     """
     pairs = suggest_pairs(result_node, reference_node) if pairs is None else list(pairs)
-    comparison, surfaces = Comparison(), []
-    for pair, (result, reference) in zip(pairs, pair_masks(result_node, reference_node, pairs)):
-        resampled = result.metadata.get("resampled", False)
-        if resampled and not options.interpolate:
-            raise BadInputError(
-                f"'{result.name}' was drawn on other voxels than '{reference.name}': resample one onto the other first."
-            )
-        values = evaluate_masks(
-            result,
-            reference,
-            interpolate=options.interpolate,
-            surface=options.surface,
-            tolerance_mm=options.tolerance_mm,
-        )
-        values["interpolated"] |= resampled
-        comparison.values.append({"structure": pair.name, **values})
-        defined = options.models and result.array.any() and reference.array.any()
-        surfaces.append(
-            distance_map(result, reference, options.signed, options.smooth, options.interpolate) if defined else None
-        )
-    comparison.table = _write_values(adapter.scene, comparison.values, result_node, reference_node)
-    comparison.models = _write_models(adapter.scene, comparison.table, surfaces, pairs, result_node, options)
-    place_beside(result_node, comparison.table, *comparison.models)
+    measured = [compare_pair(*masks, options) for masks in pair_masks(result_node, reference_node, pairs)]
+    *_, comparison = comparison_steps(adapter, result_node, reference_node, pairs, measured, options)
     return comparison
+
+
+def comparison_steps(adapter: Adapter, result_node, reference_node, pairs, measured, options) -> Iterator[Comparison]:
+    """Put what was measured of each pair, as of ``compare_pair``, into the scene.
+
+    A generator of steps short enough for a window; after the last one the comparison is complete.
+    """
+    surfaces = [surface for _, surface in measured]
+    comparison = Comparison([{"structure": pair.name, **values} for pair, (values, _) in zip(pairs, measured)])
+    comparison.table = _write_values(adapter.scene, comparison.values, result_node, reference_node)
+    for model in _write_models(adapter.scene, comparison.table, surfaces, pairs, result_node, options):
+        yield comparison
+        comparison.models.append(model)
+    place_beside(result_node, comparison.table, *comparison.models)
+    yield comparison
 
 
 def find_comparison(scene, result_node, reference_node):
@@ -190,22 +153,21 @@ def _cell(value):
     return ", ".join(value) if isinstance(value, list) else value
 
 
-def _write_models(scene, table, surfaces, pairs, result_node, options) -> list:
+def _write_models(scene, table, surfaces, pairs, result_node, options):
     for node in distance_models(table):
         remove_distance_model(scene, node)
     table.RemoveNodeReferenceIDs(MODEL)
     made = [surface for surface in surfaces if surface is not None]
     # One scale for all, so that colours can be compared and one legend is enough.
     limit = options.limit_mm or (color_limit(*made) if made else None)
-    nodes, legend = [], True
+    legend = True
     for pair, surface in zip(pairs, surfaces):
         if surface is None:
-            nodes.append(None)
+            yield None
             continue
         name = f"{result_node.GetName()} distance, {pair.name}"
         node = create_distance_model(scene, surface, name, limit, result_node, legend and pair.shown)
         legend = legend and not pair.shown
         node.GetDisplayNode().SetVisibility(pair.shown)
         table.AddNodeReferenceID(MODEL, node.GetID())
-        nodes.append(node)
-    return nodes
+        yield node

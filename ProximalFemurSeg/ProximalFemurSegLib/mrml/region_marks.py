@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import slicer
 import vtk
@@ -17,8 +19,8 @@ _POINT_COLOR, _LINE_COLOR = (1.0, 0.95, 0.55), (0.95, 0.95, 0.95)
 _PLANE_COLORS = {"head_neck": HEAD, "neck_end": NECK, "trochanter": INTERTROCHANTER, "distal": SHAFT}
 
 
-def write_marks(scene, marks: FemurMarks, nodes: dict[str, object], beside) -> dict[str, object]:
-    """Bring the markups of one femur up to its marks.
+def write_marks(scene, marks: FemurMarks, nodes: dict[str, object], beside) -> Iterator[tuple[str, object]]:
+    """Bring the markups of one femur up to its marks; a generator, because views take a moment over each of them.
 
     Parameters
     ----------
@@ -29,10 +31,10 @@ def write_marks(scene, marks: FemurMarks, nodes: dict[str, object], beside) -> d
     beside : vtkMRMLTransformableNode
         What was divided: its parent transform is taken over, its name goes into theirs.
 
-    Returns
-    -------
-    dict
-        The nodes by kind; lines and planes that are not known any longer are removed from the scene.
+    Yields
+    ------
+    tuple of str and vtkMRMLMarkupsNode
+        Kind and node; lines and planes that are not known any longer are removed from the scene.
     """
     wanted = {f"{marks.side}:{POINTS}": ("vtkMRMLMarkupsFiducialNode", "landmarks", marks.points)}
     for title, ends in marks.lines.items():
@@ -42,7 +44,6 @@ def write_marks(scene, marks: FemurMarks, nodes: dict[str, object], beside) -> d
     for kind, node in nodes.items():
         if kind not in wanted:
             scene.RemoveNode(node)
-    kept = {}
     for kind, (class_name, title, own) in wanted.items():
         node = nodes.get(kind)
         if node is None:
@@ -57,8 +58,7 @@ def write_marks(scene, marks: FemurMarks, nodes: dict[str, object], beside) -> d
         else:
             _write_points(node, own)
         node.EndModify(modified)
-        kept[kind] = node
-    return kept
+        yield kind, node
 
 
 def kind_of(node) -> str | None:

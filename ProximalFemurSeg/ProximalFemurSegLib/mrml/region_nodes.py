@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,8 +117,10 @@ def describe_regions(sides) -> tuple[SegmentDescription, ...]:
     )
 
 
-def write_regions(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -> None:
+def region_steps(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -> Iterator[None]:
     """Write a division into ``nodes``; nodes that are missing are made, beside what was divided.
+
+    A generator of steps short enough for a window, whose views should not be drawn within them.
 
     Parameters
     ----------
@@ -129,6 +132,7 @@ def write_regions(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -
     """
     scene, name = adapter.scene, nodes.source.GetName()
     _write_segmentation(adapter, nodes, result)
+    yield
     if nodes.table is None:
         nodes.table = create_table_node(scene, f"{name} regions")
     write_table(nodes.table, _COLUMNS, [row for femur in result.femora for row in _region_rows(femur)])
@@ -137,7 +141,8 @@ def write_regions(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -
     columns = (Column("side", "", "Side"), Column("measure", "", "Measure"), Column("value", "", "Value"),
                Column("unit", "", "Unit"))
     write_table(nodes.geometry, columns, [row for femur in result.femora for row in _geometry_rows(femur)])
-    _write_marks(scene, nodes, result)
+    yield
+    yield from _write_marks(scene, nodes, result)
     _refer(nodes)
     place_beside(nodes.source, nodes.segmentation, nodes.table, nodes.geometry, *nodes.marks.values())
     definition = result.femora[0].division.definition
@@ -146,19 +151,17 @@ def write_regions(adapter: Adapter, nodes: RegionNodes, result: RegionsResult) -
         node.SetAttribute(DISTAL_ATTRIBUTE, definition.distal)
 
 
-def _write_marks(scene, nodes: RegionNodes, result: RegionsResult) -> None:
+def _write_marks(scene, nodes: RegionNodes, result: RegionsResult) -> Iterator[None]:
+    """One of them at every step."""
     marks = {}
-    # The views follow once, at the end: after every step they would hold up the window for many seconds.
-    scene.StartState(scene.BatchProcessState)
-    try:
-        for femur in result.femora:
-            own = {kind: node for kind, node in nodes.marks.items() if kind.partition(":")[0] == femur.side}
-            marks.update(write_marks(scene, marks_of(femur), own, nodes.source))
-        for kind, node in nodes.marks.items():
-            if kind not in marks and node.GetScene() is not None:
-                scene.RemoveNode(node)
-    finally:
-        scene.EndState(scene.BatchProcessState)
+    for femur in result.femora:
+        own = {kind: node for kind, node in nodes.marks.items() if kind.partition(":")[0] == femur.side}
+        for kind, node in write_marks(scene, marks_of(femur), own, nodes.source):
+            marks[kind] = node
+            yield
+    for kind, node in nodes.marks.items():
+        if kind not in marks and node.GetScene() is not None:
+            scene.RemoveNode(node)
     nodes.marks = marks
 
 

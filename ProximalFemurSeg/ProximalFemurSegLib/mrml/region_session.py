@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..regions.measure import Femora, RegionsResult
 from ..volume import Grid, Volume
 from .adapter import Adapter
 from .region_marks import kind_of, read_marks
-from .region_nodes import DISTAL_ATTRIBUTE, NECK_ATTRIBUTE, RegionNodes, find_regions, write_regions
+from .region_nodes import DISTAL_ATTRIBUTE, NECK_ATTRIBUTE, RegionNodes, find_regions, region_steps
 from .segmentation_node import masks_on_grid, reference_grid
 from .volume_node import array_from_node, local_affine
 
@@ -190,13 +191,24 @@ class RegionSession:
 
     def _take(self, femora, definition: RegionDefinition, result: RegionsResult) -> None:
         """Bring the scene up to a division."""
+        for _ in self._take_steps(femora, definition, result):
+            pass
+
+    def _take_steps(self, femora, definition: RegionDefinition, result: RegionsResult) -> Iterator[None]:
+        """:meth:`_take` in steps short enough for a window."""
         self._femora, self._definition, self.result = femora, definition, result
         self.nodes.marks = {kind: node for kind, node in self.nodes.marks.items() if node.GetScene()}
-        self._writing = True
-        try:
-            write_regions(self._adapter, self.nodes, result)
-        finally:
-            self._writing = False
+        steps = region_steps(self._adapter, self.nodes, result)
+        going = True
+        while going:
+            # Only meanwhile: between two steps the user may move a mark.
+            self._writing = True
+            try:
+                going = next(steps, True) is None
+            finally:
+                self._writing = False
+            if going:
+                yield
         # As it comes back: a point that only means a height on an axis was put onto that axis.
         self._settled = repr(self._placed())
         self._observe()

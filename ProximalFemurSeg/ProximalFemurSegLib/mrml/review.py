@@ -9,7 +9,7 @@ import numpy as np
 from ..evaluation.worst_slice import slice_axis
 from ..inference.result import Probabilities
 from ..inference.uncertainty import area_per_slice, uncertainty
-from .compared_parts import Pair, pair_masks
+from .compared_parts import joined, pair_masks, suggest_pairs
 
 _LEAST_MM2 = 0.5
 _POSITIVE = ("R", "A", "S")
@@ -58,9 +58,16 @@ def slices_by_uncertainty(probabilities: Probabilities) -> list[RankedSlice]:
     return _rank(volume.array, volume.grid, "uncertainty", start)
 
 
-def slices_by_error(result_node, reference_node) -> list[RankedSlice]:
-    """The slices of the reference's grid, those first on which the bone of the two differs most."""
-    ((result, reference),) = pair_masks(result_node, reference_node, [Pair("bone")])
+def slices_by_error(result_node, reference_node, chosen: str = "") -> list[RankedSlice]:
+    """The slices of the reference's grid, those first on which the bone of the two differs most.
+
+    Raises
+    ------
+    BadInputError
+        If it is not known what is compared with what, see ``suggest_pairs``.
+    """
+    pair = joined(suggest_pairs(result_node, reference_node, chosen))
+    ((result, reference),) = pair_masks(result_node, reference_node, [pair])
     return _rank(result.array != reference.array, reference.grid, "error", (0, 0, 0))
 
 

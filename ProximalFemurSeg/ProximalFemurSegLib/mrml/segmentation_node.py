@@ -14,6 +14,7 @@ from vtk.util import numpy_support
 
 from ..errors import BadInputError
 from ..orientation import reorient
+from ..postprocessing import bounding_box
 from ..volume import Grid, Volume
 from .matrices import matrix_from_numpy, numpy_from_matrix
 from .segments import SegmentDescription
@@ -187,7 +188,7 @@ def set_surface(node, surfaces: dict) -> None:
     ----------
     node : vtkMRMLSegmentationNode
     surfaces : dict of str to vtkPolyData
-        Segment ID to its surface, in the node's own coordinates; one for every segment.
+        Segment ID to its surface, in the node's own coordinates; segments that have none must follow soon.
     """
     segmentation = node.GetSegmentation()
     for segment_id, surface in surfaces.items():
@@ -223,7 +224,7 @@ def masks_from_segmentation(node, volume_node) -> dict[str, Volume]:
     return {name: replace(mask, grid=world) for name, mask in masks.items()}
 
 
-def masks_on_grid(node, grid: Grid, to_grid=None) -> dict[str, Volume]:
+def masks_on_grid(node, grid: Grid, to_grid=None, only=None) -> dict[str, Volume]:
     """The segments' masks on any grid.
 
     Parameters
@@ -235,6 +236,8 @@ def masks_on_grid(node, grid: Grid, to_grid=None) -> dict[str, Volume]:
     to_grid : numpy.ndarray, optional
         (4, 4), from the segmentation's own RAS mm, its parent transforms left out, to those of the grid; the identity
         if left out.
+    only : sequence of str, optional
+        Segment IDs; all of them if left out.
 
     Returns
     -------
@@ -244,7 +247,7 @@ def masks_on_grid(node, grid: Grid, to_grid=None) -> dict[str, Volume]:
     segmentation = node.GetSegmentation()
     to_grid = np.eye(4) if to_grid is None else to_grid
     masks = {}
-    for segment_id in segmentation.GetSegmentIDs():
+    for segment_id in only or segmentation.GetSegmentIDs():
         array, resampled = np.zeros(grid.shape, dtype=bool), False
         found = _segment_image(node, segment_id)
         if found is not None:
@@ -439,8 +442,11 @@ def _sample(image, value, to_grid, grid: Grid, out) -> bool:
         source = _image_array(image) == value
         _paste(source, np.round(offset).astype(int)[::-1], out)
         return False
+    box = _target_box(_image_array(image) == value, extent, segment_to_grid, out.shape)
+    if box is None:
+        return not _meet(segment_to_grid)
     reference = slicer.vtkOrientedImageData()
-    reference.SetExtent(0, out.shape[2] - 1, 0, out.shape[1] - 1, 0, out.shape[0] - 1)
+    reference.SetExtent(*(end for axis in reversed(box) for end in (axis.start, axis.stop - 1)))
     reference.SetImageToWorldMatrix(matrix_from_numpy(grid.affine))
     moved = slicer.vtkOrientedImageData()
     moved.ShallowCopy(image)
@@ -449,8 +455,21 @@ def _sample(image, value, to_grid, grid: Grid, out) -> bool:
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
         moved, reference, resampled, False, False
     )
-    np.equal(_image_array(resampled), value, out=out)
+    out[box] = _image_array(resampled) == value
     return not _meet(segment_to_grid)
+
+
+def _target_box(mask, extent, segment_to_grid, shape):
+    """The part (k, j, i) of a grid in which the voxels of a mask lie; None if there are none there."""
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    ends = [(axis.start - 0.5 + first, axis.stop - 0.5 + first) for axis, first in zip(reversed(box), extent[::2])]
+    corners = np.array([(i, j, k) for i in ends[0] for j in ends[1] for k in ends[2]])
+    places = (corners @ segment_to_grid[:3, :3].T + segment_to_grid[:3, 3])[:, ::-1]
+    low = np.maximum(np.floor(places.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(places.max(axis=0)).astype(int) + 1, shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high)) if np.all(high > low) else None
 
 
 def _meet(segment_to_grid) -> bool:

@@ -75,7 +75,7 @@ class Session:
         self._input_id = None
         self._previous: ResultNodes | None = None
         self._counted = (None, {})
-        self._loading, self._loaded = None, None
+        self._loading = None
 
     def use(self, runner: Runner) -> None:
         """Carry out the runs to come with another runner."""
@@ -141,7 +141,7 @@ class Session:
 
     def forget(self) -> None:
         """The scene is being closed: end the run, hold on to no node."""
-        self._loading, self._loaded = None, None
+        self._loading = None
         self.cancel()
         self.live, self._counted = None, (None, {})
         self._previous = None
@@ -302,24 +302,25 @@ class Session:
         result = self._runner.result()
         try:
             if self._loading is None:
-                self._loading = load_steps(self._adapter, input_node, result, self._previous)
-            nodes = next(self._loading, None)
+                self._loading = self._load_steps(input_node, result)
+            if next(self._loading, None) is not None:
+                return Status(State.RUNNING, replace(status.progress, stage="loading the result"))
         except ProximalFemurSegError as error:
             return Status(State.FAILED, message=str(error), log=status.log)
-        if nodes is not None:
-            self._loaded = nodes
-            return Status(State.RUNNING, replace(status.progress, stage="loading the result"))
-        self._show(result, self._loaded)
         return status
 
-    def _show(self, result, nodes):
+    def _load_steps(self, input_node, result):
+        for nodes in load_steps(self._adapter, input_node, result, self._previous):
+            yield nodes
+        # Known before the parameter node speaks of it: whoever hears that would make the masks from the maps again.
+        self.live = self._live_mask(nodes, result.probabilities)
+        self.live.result = result
         node = self.parameter_node
         modified = node.StartModify()
         nodes.to_parameter_node(node)
         node.SetParameter("threshold", str(overall_threshold(result)))
         node.EndModify(modified)
-        self.live = self._live_mask(nodes, result.probabilities)
-        self.live.result = result
+        yield nodes
         self._adapter.show_result(nodes)
 
     def _live_mask(self, nodes, probabilities):

@@ -41,7 +41,7 @@ def regions_table(rows: Sequence[dict]) -> ResultTable:
     Parameters
     ----------
     rows : sequence of dict
-        Of the table that ``mrml.region_nodes.write_regions`` writes.
+        Of the table that ``mrml.region_nodes.region_steps`` writes.
     """
     columns = (
         ("volume_cm3", _("Volume (cm\N{SUPERSCRIPT THREE})"), 1),
@@ -74,7 +74,7 @@ def geometry_table(rows: Sequence[dict]) -> ResultTable:
     Parameters
     ----------
     rows : sequence of dict
-        Of the table of measures that ``mrml.region_nodes.write_regions`` writes.
+        Of the table of measures that ``mrml.region_nodes.region_steps`` writes.
     """
     units = {"deg": "\N{DEGREE SIGN}", "mm2": "mm\N{SUPERSCRIPT TWO}", "mm4": "mm\u2074"}
     known = [row for row in rows if row.get("value") not in ("", None)]

@@ -37,6 +37,8 @@ def _words() -> dict[str, str]:
         "left": tr("left"),
         "right": tr("right"),
         "bone": tr("bone"),
+        "bone, left": tr("bone, left"),
+        "bone, right": tr("bone, right"),
         "whole bone": tr("whole bone"),
         "whole bone, left": tr("whole bone, left"),
         "whole bone, right": tr("whole bone, right"),

@@ -29,7 +29,14 @@ class FakeApplication:
     def __init__(self, qapplication):
         self._qapplication = qapplication
         self.temporaryPath = QtCore.QDir.tempPath()
-        self.startup = []
+        self.startup, self.paused = [], 0
+
+    def pauseRender(self):
+        self.paused += 1
+
+    def resumeRender(self):
+        assert self.paused > 0, "nothing was paused"
+        self.paused -= 1
 
     def processEvents(self, *arguments):
         self._qapplication.processEvents()

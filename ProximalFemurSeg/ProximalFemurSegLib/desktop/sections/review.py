@@ -60,7 +60,8 @@ class ReviewSection(Section):
         """Work the order out anew where something changed that it depends on."""
         live, reference = self.session.live, self.reference
         if self._by_error():
-            about = ("error", content_time(self.parameters.segmentation), reference.GetID(), reference.GetMTime())
+            what = (reference.GetID(), reference.GetMTime(), self.parameters.referencePart)
+            about = ("error", content_time(self.parameters.segmentation), *what)
         else:
             about = ("uncertainty", id(live.probabilities))
         if about == self._known:
@@ -72,6 +73,7 @@ class ReviewSection(Section):
                 slices_by_error,
                 self.parameters.segmentation,
                 reference,
+                self.parameters.referencePart,
                 wait=True,
             )
         else:

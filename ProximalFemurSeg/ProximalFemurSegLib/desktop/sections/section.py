@@ -5,6 +5,7 @@ from __future__ import annotations
 import slicer
 
 from ...mrml import parameters as p
+from ...mrml.compared_parts import suggest_pairs
 
 
 class Section:
@@ -33,6 +34,10 @@ class Section:
     def reference(self):
         """The node that the result is compared with, or None; kept with the scene."""
         return p.get_reference(self.session.parameter_node, p.REFERENCE)
+
+    def suggest_pairs(self):
+        """What of the result is compared with what of the reference; see ``mrml.compared_parts``."""
+        return suggest_pairs(self.parameters.segmentation, self.reference, self.parameters.referencePart)
 
     def setup(self) -> None:
         """Fill the widgets and listen to them; once."""
