@@ -45,6 +45,8 @@ class Preprocessing:
         Outside the region that the stage before found, the image is set to its lowest value.
     outside : float
         Normalised value of what lies outside the scan, or was blanked.
+    exact_window : bool
+        The network normalises over all it is shown, so that windows have this size in training and at run time.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -54,6 +56,7 @@ class Preprocessing:
     canonical_side: str | None = None
     blank_outside: bool = False
     outside: float = -1.0
+    exact_window: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,11 @@ MR_FRAME = Preprocessing((1.5, 0.469, 0.469), "AIL", "mr-percentile", (48, 256, 
 # The papers' 2D networks see the slices as they were scanned, small ones what the 3D networks see.
 MR_SLICE_FRAME = Preprocessing((1.5, 0.234, 0.234), "AIL", "mr-percentile", (1, 512, 512))
 MR_HALF_SLICE_FRAME = dataclasses.replace(MR_FRAME, window=(1, 256, 256))
-CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left")
+# With instance norm all of a usual scan is one window.
+MR_WHOLE_FRAME = dataclasses.replace(MR_FRAME, window=(64, 256, 256), exact_window=True)
+CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left", exact_window=True)
+# Of the bone alone, cut out: smaller.
+CT_BONE_FRAME = dataclasses.replace(CT_FRAME, window=(64, 112, 112), blank_outside=True)
 LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)
 
 _PRESETS = (
@@ -128,7 +135,7 @@ _PRESETS = (
         "3D",
         "mr",
         (Stage("bone", "unet3d-dilated", {"base_features": 16, "levels": 3, "rates": [1, 2, 4, 8], "norm": "instance"},
-               MR_FRAME, "unet3d-dilated-f16"),),
+               MR_WHOLE_FRAME, "unet3d-dilated-f16"),),
     ),
     Preset(
         "unet3d-dilated",
@@ -153,7 +160,8 @@ _PRESETS = (
         "arXiv-v2, SciRep-2018 (F 16, L 3), with instance norm",
         "3D",
         "mr",
-        (Stage("bone", "unet3d", {"base_features": 16, "levels": 3, "norm": "instance"}, MR_FRAME, "unet3d-f16"),),
+        (Stage("bone", "unet3d", {"base_features": 16, "levels": 3, "norm": "instance"}, MR_WHOLE_FRAME,
+               "unet3d-f16"),),
     ),
     Preset(
         "patch2d",
@@ -235,7 +243,7 @@ _PRESETS = (
         (
             Stage("periosteal", "vnet", {"base_features": 16, "norm": "instance"}, CT_FRAME, "vnet-periosteal"),
             Stage("endosteal", "vnet", {"base_features": 16, "norm": "instance"},
-                  dataclasses.replace(CT_FRAME, blank_outside=True), "vnet-endosteal"),
+                  CT_BONE_FRAME, "vnet-endosteal"),
         ),
     ),
     Preset(

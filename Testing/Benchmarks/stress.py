@@ -97,23 +97,23 @@ def usual_grid(modality: str, femur) -> Grid:
     return field_of_view.mr_grid(femur) if modality == "mr" else field_of_view.ct_hip_grid(femur)
 
 
-def coarser(volume: Volume, factors, skip: int) -> Volume:
-    """Blocks of voxels averaged to one, and slices left out; a label map keeps a block's most frequent bone or none."""
-    array, affine = volume.array, volume.grid.affine.copy()
-    shape = tuple(size // factor * factor for size, factor in zip(array.shape, factors))
-    blocks = array[tuple(slice(size) for size in shape)].reshape(
-        [n for size, factor in zip(shape, factors) for n in (size // factor, factor)]
-    )
-    if array.dtype == np.uint8:
-        shares = [(blocks == label).mean(axis=(1, 3, 5)) for label in (0, 1, 2)]
-        array = np.argmax(shares, axis=0).astype(np.uint8)
-    else:
-        array = blocks.mean(axis=(1, 3, 5)).round().astype(array.dtype)
-    steps = np.array(factors[::-1])
+def coarser_grid(grid: Grid, factors, skip: int) -> Grid:
+    """Blocks of (slices, rows, columns) as one voxel, and of the slices every ``skip``-th."""
+    shape = [size // factor for size, factor in zip(grid.shape, factors)]
+    shape[0] = -(-shape[0] // skip)
+    affine, steps = grid.affine.copy(), np.array(factors[::-1])
     affine[:3, 3] += affine[:3, :3] @ ((steps - 1) / 2)
     affine[:3, :3] *= steps * (1, 1, skip)
-    array = np.ascontiguousarray(array[::skip])
-    return Volume(array, Grid(array.shape, affine), volume.name, metadata=volume.metadata)
+    return Grid(tuple(shape), affine)
+
+
+def coarser(image: Volume, factors, skip: int) -> Volume:
+    """Blocks of voxels averaged to one, and slices left out."""
+    array = image.array
+    cut = array[tuple(slice(size // factor * factor) for size, factor in zip(array.shape, factors))]
+    blocks = cut.reshape([n for size, factor in zip(cut.shape, factors) for n in (size // factor, factor)])
+    array = np.ascontiguousarray(blocks.mean(axis=(1, 3, 5)).round().astype(array.dtype)[::skip])
+    return Volume(array, coarser_grid(image.grid, factors, skip), image.name, metadata=image.metadata)
 
 
 def turned(grid: Grid, degrees: float, axis: int) -> Grid:
@@ -157,10 +157,13 @@ def stressed(modality: str, stress: Stress, number: int, scene) -> Phantom:
         modality, seed, side, grid=seen, artefacts=stress.artefacts, wide=stress.wide, scene=scene,
         sequence=stress.sequence,
     )
-    # The scanner does not turn with the patient: its axes stay where they were.
-    image, truth = (Volume(v.array, grid, v.name, metadata=v.metadata) for v in (phantom.image, phantom.truth))
+    image, truth = phantom.image, phantom.truth
     if stress.skip > 1 or max(stress.average) > 1:
-        image, truth = (coarser(v, stress.average, stress.skip) for v in (image, truth))
+        image, grid = coarser(image, stress.average, stress.skip), coarser_grid(grid, stress.average, stress.skip)
+        # What lies at the middle of each voxel: of the labels of a block of two, as many as not are undecided.
+        truth = generate(modality, seed, side, grid=image.grid, scene=scene).truth
+    # The scanner does not turn with the patient: its axes stay where they were.
+    image, truth = (Volume(v.array, grid, v.name, metadata=v.metadata) for v in (image, truth))
     return Phantom(image, truth, phantom.regions, phantom.landmarks, phantom.parameters)
 
 

@@ -8,7 +8,7 @@ import torch
 from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.inference.devices import choose_device, describe_device, fast_precision
 from ProximalFemurSegLib.inference.engine import Engine, is_out_of_memory
-from ProximalFemurSegLib.inference.plan import plan_windows, sliding_plan
+from ProximalFemurSegLib.inference.plan import exact_plan, plan_windows, sliding_plan
 from ProximalFemurSegLib.inference.windows import window_starts
 from ProximalFemurSegLib.networks import build_network
 
@@ -176,6 +176,46 @@ def test_plans_fit_cover_and_use_sizes_the_network_takes(size, budget):
 def test_one_pass_where_it_fits_and_no_window_below_the_trained_one_before_it_must():
     assert plan_windows((50, 256, 250), (48, 256, 256), (8, 8, 8), 1e8).window == (56, 256, 256)
     assert plan_windows((400, 192, 192), (64, 192, 192), (16, 16, 16), 64 * 192 * 192).window == (64, 192, 192)
+
+
+@pytest.mark.parametrize("size", [(240, 192, 192), (61, 512, 480), (30, 30, 30), (72, 217, 216), (81, 400, 193)])
+def test_exact_plans_have_the_trained_window_on_every_axis_that_is_not_a_little_longer(size):
+    trained, overlap = (64, 192, 192), 16
+    plan = exact_plan(size, trained, (8, 8, 8), overlap)
+    for n, t, w, s in zip(size, trained, plan.window, plan.stride):
+        if t < n <= 1.125 * t:
+            assert n <= w < n + 8
+        else:
+            assert w == t
+        starts = window_starts(max(n, w), w, s)
+        assert starts[-1] + w == max(n, w)
+        steps = [b - a for a, b in zip(starts, starts[1:])]
+        # As few windows as overlap that much, and evenly spread.
+        assert all(step <= t - overlap for step in steps)
+        assert len(starts) == 1 or (len(starts) - 1) * (t - overlap) + overlap < n
+        assert not steps or max(steps) - min(steps) <= len(steps)
+
+
+def test_a_network_that_normalises_over_its_window_sees_the_same_whatever_the_memory():
+    torch.manual_seed(0)
+    network = build_network("unet3d", base_features=4, levels=2, norm="instance")
+    # Bright at one end: a larger window would have another mean there.
+    image = torch.randn(40, 24, 48) + torch.linspace(0, 3, 40)[:, None, None]
+    little, much, free = (
+        Engine("cpu", "float32", memory_bytes=memory).predict(lambda d: network, image, (16, 32, 32), exact=exact)
+        for memory, exact in ((16 * 32 * 32 * 9 * 4 * 4, True), (1e12, True), (1e12, False))
+    )
+    assert torch.equal(little, much)
+    assert not torch.allclose(free, much, atol=0.01)
+
+
+def test_exact_windows_shrink_where_memory_runs_out():
+    network, said = Intensity(largest=40**3), []
+    image = torch.rand(90, 32, 32) - 0.5
+    result = Engine("cpu", "float32", say=said.append).predict(lambda d: network, image, (64, 32, 32), exact=True)
+    assert network.sizes[0] == (64, 32, 32) and prod(network.sizes[-1]) <= 40**3
+    assert torch.allclose(result[0], torch.sigmoid(20 * image), atol=1e-6)
+    assert "Memory ran out" in said[0]
 
 
 def test_sliding_plan_keeps_the_trained_window():

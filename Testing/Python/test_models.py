@@ -15,6 +15,7 @@ from ProximalFemurSegLib.errors import BadInputError, ProximalFemurSegError
 from ProximalFemurSegLib.networks import build_network
 from ProximalFemurSegLib.orientation import axis_directions
 from ProximalFemurSegLib.training.export import export_training, thin_curves
+from ProximalFemurSegLib.training.phantom_training import patch_shape
 from ProximalFemurSegLib.training.recipe import Recipe
 from ProximalFemurSegLib.training.trainer import train
 from toy_samples import Balls
@@ -201,7 +202,9 @@ def test_presets_are_the_papers():
     assert dilated.preprocessing.window == (48, 256, 256)
     periosteal, endosteal = models.find_preset("vnet").stages
     assert (periosteal.role, endosteal.role) == ("periosteal", "endosteal")
-    assert periosteal.preprocessing.window == endosteal.preprocessing.window == (64, 192, 192)
+    assert periosteal.preprocessing.window == (64, 192, 192)
+    # The paper's, less what is blank around the bone.
+    assert endosteal.preprocessing.window == (64, 112, 112) and endosteal.preprocessing.blank_outside
     assert (periosteal.preprocessing.blank_outside, endosteal.preprocessing.blank_outside) == (False, True)
     assert models.default_preset("mr").modality == "mr"
     assert models.default_preset("ct").name == "vnet"
@@ -212,3 +215,12 @@ def test_unknown_names():
         models.find_preset("resnet")
     with pytest.raises(BadInputError, match="choose one of mr, ct"):
         models.default_preset("us")
+
+
+def test_networks_that_normalise_over_their_window_always_get_the_same_one():
+    """Of slices each is normalised by itself; the locator sees all of a scan, however large it is."""
+    for preset in models.all_presets():
+        for stage in preset.stages:
+            exact = stage.options.get("norm") == "instance" and preset.dimension == "3D"
+            assert stage.preprocessing.exact_window == exact, preset.name
+            assert not exact or patch_shape(stage) == stage.preprocessing.window

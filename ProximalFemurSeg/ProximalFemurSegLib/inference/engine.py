@@ -13,7 +13,7 @@ from ..cpu_tuning import tune_malloc
 from ..errors import BadInputError, ProximalFemurSegError
 from ..networks import use_channels_last
 from .devices import choose_device, describe_device, fast_precision
-from .plan import LEAST_SLABS, plan_windows, sliding_plan
+from .plan import LEAST_SLABS, exact_plan, plan_windows, sliding_plan
 from .windows import predict_windows
 
 # Feature maps of the first layer's width that are alive at the peak of a forward pass, measured; shortcuts keep copies.
@@ -92,7 +92,7 @@ class Engine:
         return torch.device("cpu") if self.device.type == "mps" else self.device
 
     def predict(
-        self, load, image, window, stride_along_slices=None, outside=-1.0, progress=None, cancelled=None
+        self, load, image, window, stride_along_slices=None, outside=-1.0, progress=None, cancelled=None, exact=False
     ):
         """Probabilities of a network's foreground classes over a whole volume.
 
@@ -112,6 +112,8 @@ class Engine:
             Called with (windows done, windows in all); starts again at 0 when windows have to be smaller.
         cancelled : callable, optional
             Asked before every window.
+        exact : bool
+            The network normalises over its window: take the trained one, however much memory there is.
 
         Returns
         -------
@@ -130,7 +132,7 @@ class Engine:
         run = {"pad_value": outside, "progress": progress, "cancelled": cancelled}
         try:
             while True:
-                outcome, plan = self._attempt(load, image, window, stride_along_slices, budget, run)
+                outcome, plan = self._attempt(load, image, window, stride_along_slices, budget, run, exact)
                 if outcome is not None:
                     return outcome
                 # The failed attempt's frames are gone here, and with them its tensors.
@@ -142,7 +144,7 @@ class Engine:
             self.seconds += time.perf_counter() - started
 
     @torch.inference_mode()
-    def _attempt(self, load, image, window, stride, budget, run):
+    def _attempt(self, load, image, window, stride, budget, run, exact):
         """(result, plan), or (None, plan) if memory ran out."""
         plan = None
         try:
@@ -150,6 +152,8 @@ class Engine:
             multiple = tuple(getattr(network, "size_multiple", (1, 1, 1)))
             if stride:
                 plan = sliding_plan(window, multiple, stride)
+            elif exact and budget is None:
+                plan = exact_plan(image.shape, window, multiple)
             else:
                 # The window of the training is tried even where the estimate says that it is too large.
                 budget = budget or max(self._budget_voxels(network, image.shape, window), prod(window or (1,)))
@@ -177,7 +181,7 @@ class Engine:
             )
         self._say(f"The network left the range of {self.precision}; it runs again in float32.".replace("torch.", ""))
         self.precision = torch.float32
-        return self._attempt(load, image, window, stride, budget, run)
+        return self._attempt(load, image, window, stride, budget, run, exact)
 
     def _prepare(self, load):
         network = load(self.device)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import BadInputError, CancelledError
+from ..postprocessing import bounding_box, fill_holes, largest_component
 from ..resampling import coverage, footprint, resample
 from ..volume import Grid, Volume
 from .box_growth import faces_reached, grown_box
@@ -343,12 +344,23 @@ class _Run:
             hip = wider
         maps = {first.role: outer}
         for stage in others:
-            frame = stage.preprocessing
-            seen = image.masked_fill(~bone, frame.outside) if frame.blank_outside else image
+            inner = self._within(stage, hip, image, bone, stride)
             # Marrow lies within the bone, whatever the second network says.
-            inner = self._forward(stage, hip, seen, stride)
             maps[stage.role] = inner.minimum(outer.to(inner.device))
         return _Found(maps, grid, inside, bone)
+
+    def _within(self, stage, hip: _Hip, image, bone, stride):
+        """The probability (D, H, W) of a network that is shown the bone alone, or all of the image."""
+        frame = stage.preprocessing
+        if not frame.blank_outside:
+            return self._forward(stage, hip, image, stride)
+        box = bounding_box(bone.cpu().numpy())
+        if box is None:
+            return image.new_zeros(image.shape)
+        part = self._forward(stage, hip, image[box].masked_fill(~bone[box], frame.outside), stride)
+        whole = part.new_zeros(image.shape)
+        whole[box] = part
+        return whole
 
     def _forward(self, stage, hip: _Hip, image, stride, remark=""):
         """The probability (D, H, W) that one network gives, which may know only one side."""
@@ -362,6 +374,7 @@ class _Run:
             frame.outside,
             self._progress((f"{stage.role}, {hip.side} femur" if hip.side else stage.role) + remark),
             self._cancelled,
+            frame.exact_window,
         )[0]
         return probability.flip(2) if mirror else probability
 
@@ -392,8 +405,6 @@ class _Run:
 
     def _outer_mask(self, stage, probability, inside):
         import torch
-
-        from ..postprocessing import fill_holes, largest_component
 
         threshold = float(self._operating_points(stage.role).get("threshold", DEFAULT_THRESHOLD))
         mask = ((probability > threshold) & inside.to(probability.device)).cpu().numpy()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 _SMALLEST = 32  # voxels; below this a window shows a network too little of a hip to be worth a run
+_LARGER = 1.125  # times the trained window: what an axis may have that is still taken in one piece
 LEAST_SLABS = 8  # trained windows along an axis on which they are thin, in one window
 
 
@@ -70,6 +71,36 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
         parts[max(larger, key=lambda a: window[a] / trained[a])] += 1
     stride = tuple(w if p == 1 else w - min(o, w // 2) for w, p, o in zip(window, parts, overlaps))
     return WindowPlan(window, stride)
+
+
+def exact_plan(size, trained, multiple, overlap: int = 16) -> WindowPlan:
+    """Windows as large as those of the training, evenly spread.
+
+    For networks that normalise over all they are shown (instance norm): in a window of another size bone has another
+    share, and so other values after every layer, which moves its borders by tenths of a millimetre.
+
+    Parameters
+    ----------
+    size, trained, multiple, overlap
+        As for `plan_windows`. An axis up to an eighth longer than the window is taken in one piece.
+
+    Examples
+    --------
+    >>> exact_plan((198, 192, 200), (64, 192, 192), (16, 16, 16))
+    WindowPlan(window=(64, 192, 208), stride=(45, 192, 208), blend='tent')
+    """
+    window, stride = [], []
+    for n, t, m in zip(size, trained, multiple):
+        w = _round_up(t, m)
+        if n <= _LARGER * w:
+            w = s = max(w, _round_up(n, m))
+        else:
+            # Windows of a slice or two overlap less.
+            count = ceil((n - min(overlap, w // 2)) / (w - min(overlap, w // 2)))
+            s = ceil((n - w) / (count - 1))
+        window.append(w)
+        stride.append(s)
+    return WindowPlan(tuple(window), tuple(stride))
 
 
 def sliding_plan(trained, multiple, stride_along_slices: int) -> WindowPlan:

@@ -10,12 +10,11 @@ from .recipe import Recipe
 from .recipe_files import DEFAULT, find_recipe
 from .validation import DiceValidation
 
-# Patches are smaller than the windows of inference (the networks are convolutional): what two cores train in an hour.
+# Patches are smaller than the windows of inference: what two cores train in an hour. Not so for networks that
+# normalise over all they see (`models.Preprocessing.exact_window`).
 PATCHES = {
     "locator": (80, 80, 112),
     "bone": (48, 128, 128),
-    "periosteal": (64, 112, 112),
-    "endosteal": (64, 96, 96),
 }
 # A planar network sees a few slices of more pixels.
 PLANAR_PATCH = (8, 256, 256)
@@ -24,6 +23,8 @@ PLANAR_PATCH = (8, 256, 256)
 def patch_shape(stage) -> tuple[int, int, int]:
     """Voxels (D, H, W) of a training sample for a stage of a preset."""
     window = stage.preprocessing.window
+    if stage.preprocessing.exact_window:
+        return window
     return PLANAR_PATCH if window is not None and window[0] == 1 else PATCHES[stage.role]
 
 
