@@ -91,7 +91,22 @@ def largest_component(mask: np.ndarray, connectivity: int = 26) -> np.ndarray:
     -----
     It raised the DSC of the 2D networks of SciRep-2018 (Table 1) by up to 7 % and cut their ASD by up to 86 %.
     """
-    return _keep(mask, connectivity, lambda sizes: np.arange(len(sizes)) == sizes.argmax())
+    result = np.zeros(mask.shape, bool)
+    box = bounding_box(mask)
+    if box is None:
+        return result
+    part = mask[box]
+    labels, count = _label(part, connectivity)
+    if count == 1:
+        result[box] = part
+        return result
+    # Most often one piece holds most of the mask, and every eighth voxel tells which.
+    sample = np.bincount(labels[::2, ::2, ::2].ravel(), minlength=2)
+    likely = labels == 1 + sample[1:].argmax()
+    if 2 * np.count_nonzero(likely) <= np.count_nonzero(part):
+        likely = labels == 1 + np.bincount(labels.ravel())[1:].argmax()
+    result[box] = likely
+    return result
 
 
 def remove_small_components(mask: np.ndarray, min_volume_mm3: float, grid: Grid, connectivity: int = 26) -> np.ndarray:

@@ -64,12 +64,12 @@ def apply_threshold(probabilities: Probabilities, threshold="model", postprocess
             parts = {first: (TRABECULAR if outer_role == "bone" else "whole bone", outer)}
         view = change.apply(labels[box])
         for label, (name, mask) in parts.items():
-            view[mask] = label
+            np.copyto(view, label, where=mask)
             sides[label] = (name, region.side)
             rows.append(volume_row(region.side, name, label, mask, grid, (mask & border).any()))
         if len(parts) > 1:
             rows.append(volume_row(region.side, "whole bone", None, outer, grid, (outer & border).any()))
-        remarks += _remarks(region.side, outer, border)
+        remarks += _remarks(rows[-1])
     return SegmentationResult(
         probability=maps[outer_role],
         endosteal_probability=maps.get("endosteal"),
@@ -133,10 +133,11 @@ def _thresholds(probabilities: Probabilities, threshold) -> dict[str, float]:
     return result
 
 
-def _remarks(side, outer, border) -> list[str]:
-    name = f"the {side} femur" if side else "the femur"
-    if not outer.any():
+def _remarks(whole: dict) -> list[str]:
+    """What has to be said of a femur, by the row of its outermost mask."""
+    name = f"the {whole['side']} femur" if whole["side"] else "the femur"
+    if not whole["voxels"]:
         return [f"No voxel of {name} lies above the threshold."]
-    if (outer & border).any():
+    if whole["incomplete"]:
         return [f"The bone of {name} goes on beyond what was scanned or looked at: its volumes are not whole."]
     return []

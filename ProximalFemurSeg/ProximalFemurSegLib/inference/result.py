@@ -81,6 +81,10 @@ class Probabilities:
             self._main_parts[number] = find_main_part(values)
         return self._main_parts[number]
 
+    def set_main_part(self, number: int, part: MainPart | None) -> None:
+        """Tell where the bone is in a region, where another process has looked it up."""
+        self._main_parts[number] = part
+
     @property
     def window(self) -> tuple[slice, slice, slice]:
         """The smallest box of the image that holds all regions, to index an array on the image's grid."""

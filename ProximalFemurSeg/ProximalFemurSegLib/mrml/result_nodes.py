@@ -114,7 +114,7 @@ def load_steps(adapter, input_node, result, previous: ResultNodes | None = None)
     write_measurements(adapter, nodes, result.measurements)
     place_beside(input_node, nodes.probability, nodes.endosteal, nodes.segmentation, nodes.table)
     for number in range(len(result.probabilities.regions)):
-        # Looked up now, it does not hold up the first step of the threshold.
+        # Looked up now, where no child process has done so, it does not hold up the first step of the threshold.
         yield nodes
         result.probabilities.main_part(number)
     yield nodes

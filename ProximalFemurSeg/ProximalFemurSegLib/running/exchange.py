@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ProximalFemurSegError
 from ..inference.description import describe_probabilities, restore_probabilities
+from ..inference.main_part import MainPart
 from ..inference.result import SegmentationResult, empty_array
 from ..volume import Grid, Volume
 
@@ -63,6 +64,10 @@ def write_result(result: SegmentationResult, folder: Path) -> None:
     for role, volume in result.probabilities.maps.items():
         np.save(folder / _map_name(role), np.ascontiguousarray(volume.array[part]))
     np.save(folder / _LABELS, np.ascontiguousarray(result.labels.array[part]))
+    parts = [result.probabilities.main_part(number) for number in range(len(result.probabilities.regions))]
+    for number, bone in enumerate(parts):
+        if bone is not None:
+            np.save(folder / _part_name(number), bone.inside)
     said = [message for message in result.messages if message not in result.measurements["remarks"]]
     description = {
         # What was said of these masks is said anew at the next threshold.
@@ -71,6 +76,10 @@ def write_result(result: SegmentationResult, folder: Path) -> None:
         "sides": {str(label): entry for label, entry in result.sides.items()},
         "threshold": result.threshold,
         "window": [[axis.start, axis.stop] for axis in result.window],
+        "main_parts": [
+            None if bone is None else {"box": [[axis.start, axis.stop] for axis in bone.box], "rest": bone.rest}
+            for bone in parts
+        ],
         "measurements": result.measurements,
     }
     (folder / _RESULT).write_text(json.dumps(plain(description)), encoding="utf-8")
@@ -101,6 +110,13 @@ def read_result(folder: Path, image: Volume) -> Iterator[SegmentationResult | No
             yield from _copy(np.load(folder / _map_name(role), mmap_mode="r"), volume.array[part])
         labels = empty_array(image.array.shape, np.uint8)
         yield from _copy(np.load(folder / _LABELS, mmap_mode="r"), labels[part])
+        for number, about_part in enumerate(description["main_parts"]):
+            bone = None
+            if about_part is not None:
+                box = tuple(slice(*ends) for ends in about_part["box"])
+                bone = MainPart(box, np.load(folder / _part_name(number)), about_part["rest"])
+            probabilities.set_main_part(number, bone)
+            yield None
         yield SegmentationResult(
             probability=maps[probabilities.outer_role],
             endosteal_probability=maps.get("endosteal"),
@@ -117,6 +133,10 @@ def read_result(folder: Path, image: Volume) -> Iterator[SegmentationResult | No
 
 def _map_name(role):
     return f"map-{role}.npy"
+
+
+def _part_name(number):
+    return f"main-part-{number}.npy"
 
 
 def _copy(source, target) -> Iterator[None]:
