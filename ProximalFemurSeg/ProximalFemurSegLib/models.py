@@ -47,6 +47,8 @@ class Preprocessing:
         Normalised value of what lies outside the scan, or was blanked.
     exact_window : bool
         The network normalises over all it is shown, so that windows have this size in training and at run time.
+    bone_hu : float or None
+        CT: what the femur's compact bone is made to have (`inference.compact_bone`); None leaves HU as they are.
     """
 
     spacing_mm: tuple[float, float, float]
@@ -57,6 +59,7 @@ class Preprocessing:
     blank_outside: bool = False
     outside: float = -1.0
     exact_window: bool = False
+    bone_hu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ MR_SLICE_FRAME = Preprocessing((1.5, 0.234, 0.234), "AIL", "mr-percentile", (1, 
 MR_HALF_SLICE_FRAME = dataclasses.replace(MR_FRAME, window=(1, 256, 256))
 # With instance norm all of a usual scan is one window.
 MR_WHOLE_FRAME = dataclasses.replace(MR_FRAME, window=(64, 256, 256), exact_window=True)
-CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left", exact_window=True)
+CT_FRAME = Preprocessing((1.0, 0.8, 0.8), "SPL", "ct-window", (64, 192, 192), canonical_side="left", exact_window=True,
+                         bone_hu=1100.0)
 # Of the bone alone, cut out: smaller.
 CT_BONE_FRAME = dataclasses.replace(CT_FRAME, window=(64, 112, 112), blank_outside=True)
 LOCATOR_FRAME = Preprocessing((4.0, 4.0, 4.0), "SPL", "by-modality", None)

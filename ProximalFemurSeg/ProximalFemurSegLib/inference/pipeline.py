@@ -13,6 +13,7 @@ from ..postprocessing import bounding_box, fill_holes, largest_component
 from ..resampling import coverage, footprint, resample
 from ..volume import Grid, Volume
 from .box_growth import faces_reached, grown_box
+from .compact_bone import usual_bone
 from .frames import CanonicalImage, canonical_image, extent, network_directions, network_grid
 from .hip_view import MARGIN_ACROSS_MM, MARGIN_ALONG_MM, PROXIMAL_MM, femur_box, shows_one_hip
 from .locate import find_femora, locate_femora
@@ -326,11 +327,12 @@ class _Run:
 
     def _segment_hip(self, hip: _Hip, stride, find_bone=True) -> _Found:
         first, *others = self.preset.stages
+        points = hip.points
         for growth in range(_MOST_GROWTHS + 1):
             grid = network_grid(self.image.grid, hip.directions, first.preprocessing.spacing_mm, hip.low, hip.high)
             with self._timed("resampling"):
                 image, inside = self.engine.on_device(
-                    lambda device, grid=grid: self._prepare(grid, first.preprocessing, device)
+                    lambda device, grid=grid: self._prepare(grid, first.preprocessing, device, points)
                 )
             remark = "" if growth == 0 else ", wider view" if growth == 1 else f", wider view {growth}"
             outer = self._forward(first, hip, image, stride, remark)
@@ -395,11 +397,13 @@ class _Run:
         )
         return None if box is None else replace(hip, low=box[0], high=box[1])
 
-    def _prepare(self, grid: Grid, frame, device):
+    def _prepare(self, grid: Grid, frame, device, points=None):
         self._check()
         inside = coverage(self.image.grid, grid, device)
         air = _AIR_HU if self.modality == "ct" else 0.0
         values = resample(self.image.array, self.image.grid, grid, "cubic", fill=air, device=device)
+        if frame.bone_hu is not None and self.modality == "ct" and points is not None:
+            values = usual_bone(values, grid, points, frame.bone_hu)
         kind = normalisation_for(frame.normalisation, self.modality)
         return normalise(values, kind, inside, frame.outside), inside
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import BadInputError, CancelledError
+from ..inference.compact_bone import usual_bone
 from ..inference.frames import extent, network_directions, network_grid
 from ..inference.hip_view import PROXIMAL_MM, femur_box, shows_one_hip
 from ..inference.normalisation import normalisation_for, normalise
@@ -175,13 +176,15 @@ def prepare_views(pair: Pair, stage, modality: str) -> list[View]:
         air = _AIR_HU if modality == "ct" else 0.0
         values = resample(volume.array, volume.grid, grid, "cubic", fill=air)
         inside = coverage(volume.grid, grid)
-        image = normalise(values, normalisation_for(frame.normalisation, modality), inside, frame.outside).numpy()
         whole, wanted = _on_grid(outer_grid, outer, grid), _on_grid(inner_grid, inner, grid)
         if zone is not None:
             coarse, own = zone
             own = ndimage.binary_dilation(own, iterations=2)
             own = resample(own.astype(np.uint8), coarse, grid, "linear").numpy() > 0
             whole, wanted = whole & own, wanted & own
+        if frame.bone_hu is not None and modality == "ct":
+            values = usual_bone(values, grid, grid.ijk_to_ras(np.argwhere(whole)[:, ::-1]), frame.bone_hu)
+        image = normalise(values, normalisation_for(frame.normalisation, modality), inside, frame.outside).numpy()
         known = inside.numpy()
         labels = (TARGET * (wanted & known) + OUTER * (whole & known)).astype(np.uint8)
         if not (labels & TARGET).any():

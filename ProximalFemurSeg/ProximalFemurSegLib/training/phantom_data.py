@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import BadInputError
+from ..inference.compact_bone import scale_bone
 from ..phantom import ct_scanner, mr_scanner
 from ..phantom.pathology import add_implant, draw_cysts
 from ..phantom.random_fields import gaussian_blur, generator, smooth_noise
@@ -21,6 +22,7 @@ from .phantom_cases import DISTANCE_STEP, BakedCase, load_case
 
 CT_LOW, CT_MIDDLE, CT_HALF = -300.0, 500.0, 800.0
 PAD = -1.0
+_SEEN = 1.04  # times what it was drawn from, is what `compact_bone_hu` finds in a scan of noise and uneven bone
 
 
 @dataclass(frozen=True)
@@ -197,11 +199,13 @@ class CtSamples:
         Takes a case's name and says whether it belongs to this set.
     blank_outside : bool
         Blank everything outside a slightly wrong periosteal region, as the second network of the cascade finds it.
+    bone_hu : float, optional
+        What compact bone is made to have, as at run time (`inference.compact_bone`).
     """
 
     def __init__(self, folder, shape, target="periosteal", seed=0, variation=Variation(), names=None,
-                 spacing=(1.0, 0.8, 0.8), blank_outside=False):
-        self.paths = find_cases(folder, names)
+                 spacing=(1.0, 0.8, 0.8), blank_outside=False, bone_hu=None):
+        self.paths, self.bone_hu = find_cases(folder, names), bone_hu
         self.frame = PatchFrame(tuple(shape), spacing, SPL)
         self.target, self.seed, self.variation, self.blank_outside = target, seed, variation, blank_outside
 
@@ -225,6 +229,8 @@ class CtSamples:
         if rng.random() < self.variation.metal:
             image = add_implant(image, periosteal, self.frame.spacing, self.frame.axial_plane, rng, source)
         image = coarsen(image, coarse)
+        if self.bone_hu is not None:
+            image = scale_bone(image, _SEEN * contrast.cortex, self.bone_hu)
         if rng.random() < 0.5:
             image = image + rng.uniform(-25, 25)
             image = image * rng.uniform(0.93, 1.07)

@@ -48,7 +48,7 @@ def phantom_samples(stage, folder, held_out: bool = False, shape=None, seed: int
         return MrSamples(folder / "hips", shape, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm)
     return CtSamples(
         folder / "hips", shape, target=stage.role, seed=seed, names=chosen, spacing=stage.preprocessing.spacing_mm,
-        blank_outside=stage.preprocessing.blank_outside,
+        blank_outside=stage.preprocessing.blank_outside, bone_hu=stage.preprocessing.bone_hu,
     )
 
 
