@@ -21,7 +21,11 @@ from .phantom_cohort import built_scene, load_shapes, real_scene
 
 TRAINING, HELD_OUT = "t", "h"  # first letter of a scan's name
 WHOLE, EVERY = 3, 5  # of five samples, three are parts of whole scans
-_AUGMENTATION = Augmentation(scale=1.12, noise=0.1, gain=0.15, offset=0.08, bone_contrast=0.2, bone_share=0.7)
+_AUGMENTATION = {
+    "mr": Augmentation(scale=1.12, noise=0.1, gain=0.15, offset=0.08, bone_share=0.7),
+    # HU mean something, and compact bone's are made the usual ones.
+    "ct": Augmentation(scale=1.12, noise=0.1, gain=0.05, offset=0.03, bone_contrast=0.05, bone_share=0.7),
+}
 _COARSE_SHARE = {"mr": 0.65, "ct": 0.3}
 # Scenes of numbers that no baked case has.
 _FIRST_SCENE = 50_000
@@ -84,6 +88,6 @@ def whole_scan_samples(stage, modality: str, scans, folder, shape, held_out: boo
     places = sorted(Path(scans).glob(f"{HELD_OUT if held_out else TRAINING}[0-9]*"))
     pairs = [Pair(place.name, place / "image.nii.gz", place / "truth.nii.gz") for place in places]
     names = prepare_pairs(pairs, stage, modality, folder)
-    samples = PairSamples(folder, names, stage, shape, seed, None if held_out else _AUGMENTATION)
+    samples = PairSamples(folder, names, stage, shape, seed, None if held_out else _AUGMENTATION[modality])
     frame = stage.preprocessing
     return CoarsenedSamples(samples, frame.spacing_mm, _COARSE_SHARE[modality], seed, frame.outside)
