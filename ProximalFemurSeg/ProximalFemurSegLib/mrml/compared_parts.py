@@ -114,10 +114,11 @@ def _known_structures(result, reference) -> list[Pair]:
         inner, outer = _INNER + ending, _OUTER + ending
         have = [{inner, outer} & set(parts) for parts in (result, reference)]
         side = f", {ending[1:]}" if ending else ""
-        if have[0] == have[1] == {inner, outer}:
+        covered = have[0] == have[1] == {inner, outer}
+        if covered:
             pairs.append(Pair(f"whole bone{side}", (inner, outer), (inner, outer)))
         if inner in have[0] & have[1]:
-            pairs.append(Pair(f"trabecular bone{side}", (inner,), (inner,), shown=len(have[0] | have[1]) == 1))
+            pairs.append(Pair(f"trabecular bone{side}", (inner,), (inner,), shown=not covered))
     return pairs
 
 
