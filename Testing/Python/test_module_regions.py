@@ -265,3 +265,20 @@ def test_closing_the_scene_while_it_divides_is_safe(host, panel):  # noqa: F811
     assert not panel.logic.regions.busy
     assert panel.ui.divideButton.enabled is False
     assert host.said.errors == []
+
+
+def test_regions_and_distances_are_not_drawn_in_one_place(host, panel):  # noqa: F811
+    divide(host, panel)
+    reference = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "reader")
+    reference.GetSegmentation().DeepCopy(panel.parameters.segmentation.GetSegmentation())
+    panel.ui.referenceSelector.setCurrentNode(reference)
+    panel.ui.compareButton.click()
+    finish(host, panel)
+    assert host.said.errors == []
+    regions = panel.logic.regions.nodes.segmentation.GetDisplayNode()
+    assert not regions.GetVisibility(), "they would lie over the comparison"
+    panel.ui.showRegionsCheckBox.setChecked(True)
+    host.process_events(20)
+    assert regions.GetVisibility() and not regions.GetVisibility3D()
+    panel.ui.comparisonViewComboBox.setCurrentIndex(0)
+    assert regions.GetVisibility() and regions.GetVisibility3D()

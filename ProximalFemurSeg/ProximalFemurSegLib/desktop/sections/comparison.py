@@ -59,14 +59,15 @@ class ComparisonSection(Section):
         if comparison is not None and chosen:
             # Regions would lie over both.
             self.parameters.showRegions = False
-            self.panel.show()
             self._view(DISTANCES)
+            self.panel.show()
         self.panel.watch()
         self.panel.refresh()
 
     def on_view(self, index):
         if not self.filling and index >= 0 and self._table() is not None:
             self._view(index)
+            self.panel.show()
 
     def _view(self, choice):
         models = distance_models(self._table())

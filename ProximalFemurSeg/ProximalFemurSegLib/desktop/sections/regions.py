@@ -6,6 +6,7 @@ import qt
 import slicer
 
 from ... import presenter
+from ...mrml.comparison import distances_shown
 from ...mrml.table_node import read_table
 from ...presenter import tr as _
 from ...regions.definition import RegionDefinition
@@ -132,7 +133,10 @@ class RegionsSection(Section):
         if nodes is None:
             return
         shown, marks = self.parameters.showRegions, self.parameters.showLandmarks
-        nodes.segmentation.GetDisplayNode().SetVisibility(shown)
+        display = nodes.segmentation.GetDisplayNode()
+        display.SetVisibility(shown)
+        # Two surfaces in one place would show through each other.
+        display.SetVisibility3D(not distances_shown(self.logic.adapter.scene, nodes.source))
         for node in nodes.marks.values():
             node.GetDisplayNode().SetVisibility(shown and marks)
 
