@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import taught_networks as taught
 from ProximalFemurSegLib import models
@@ -15,7 +16,7 @@ from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.evaluation.curves import score_curve
 from ProximalFemurSegLib.fine_tuned import check_label, find_fine_tuned, user_model_folder
 from ProximalFemurSegLib.models import find_preset
-from ProximalFemurSegLib.training import fine_tuning
+from ProximalFemurSegLib.training import candidate, fine_tuning
 from ProximalFemurSegLib.training.candidate import choose_operating_point
 from ProximalFemurSegLib.training.corrected_cases import content_checksum, read_cases, taught_roles
 from ProximalFemurSegLib.training.fine_tuning import FineTuningOptions, fine_tune, is_better
@@ -24,7 +25,7 @@ from ProximalFemurSegLib.training.left_out import Halves, assign_folds
 from ProximalFemurSegLib.training.mixed_samples import MixedSamples
 from ProximalFemurSegLib.training.pair_table import Pair, find_pairs
 from ProximalFemurSegLib.training.rehearsal import EVERY
-from ProximalFemurSegLib.volume import Grid
+from ProximalFemurSegLib.volume import Grid, Volume
 from ProximalFemurSegLib.volume_io import read_labels, write_volume
 
 
@@ -82,15 +83,42 @@ def test_every_fourth_sample_is_a_simulated_one():
 
 
 def test_a_threshold_moves_only_where_that_helps():
-    # Bone has 0.8 or 0.9, the rest 0.1: anything between is perfect, so the usual threshold stays.
-    scores = np.array([0.9] * 50 + [0.8] * 50 + [0.1] * 900)
-    truth = np.arange(1000) < 100
-    between = score_curve(scores, truth)
-    assert choose_operating_point(between, 0.6)["threshold"] == pytest.approx(between.cuts[-1], abs=1e-3)
-    # Bone has 0.3, the rest less: a threshold of 0.5 would lose all of it.
-    low = choose_operating_point(score_curve(scores / 3, truth), 0.5)
-    assert 0.1 / 3 < low["threshold"] < 0.8 / 3
-    assert set(low) == {"threshold", "roc", "youden"}
+    curve = score_curve(np.array([0.9] * 50 + [0.8] * 50 + [0.1] * 900), np.arange(1000) < 100)
+    # From 0.2 to 0.7 as good as can be told from a few cases: the usual one stays, or the nearest to it is taken.
+    flat = {0.1: 0.4, 0.2: 0.101, 0.5: 0.1, 0.6: 0.102, 0.7: 0.101, 0.9: 0.3}
+    assert choose_operating_point(curve, [flat, flat], 0.6)["threshold"] == 0.6
+    assert choose_operating_point(curve, [flat, flat], 0.9)["threshold"] == 0.7
+    # One case would have it low, two would have it high by less: the mean decides.
+    low, high = {0.2: 0.1, 0.5: 0.3, 0.8: 0.7}, {0.2: 0.3, 0.5: 0.25, 0.8: 0.2}
+    points = choose_operating_point(curve, [low, high, high], 0.5)
+    assert points["threshold"] == 0.2 and set(points) == {"threshold", "roc", "youden"}
+
+
+def test_thresholds_are_judged_by_the_mask_after_post_processing(monkeypatch):
+    # Bone has 0.6 and the rest 0.1, but for a blob of 0.4 apart, which the largest component leaves out. A quarter of
+    # the bone has only 0.2.
+    truth = np.zeros((12, 12, 12), bool)
+    truth[2:6, 2:6, 2:6] = True
+    scores = np.where(truth, 0.6, 0.1).astype(np.float32)
+    scores[5, 2:6, 2:6] = 0.2
+    scores[9:11, 9:11, 9:11] = 0.4
+    volume = Volume(scores, Grid.from_parts((12, 12, 12), (1.0, 1.0, 1.0)))
+
+    def largest_above(probabilities, threshold):
+        parts, _ = ndimage.label(scores > threshold["bone"])
+        return SimpleNamespace(labels=volume.with_array(((parts == parts[3, 3, 3]) & (parts > 0)).astype(np.uint8)))
+
+    monkeypatch.setattr(candidate, "apply_threshold", largest_above)
+    case = SimpleNamespace(truth=lambda role, image: truth)
+    maps = SimpleNamespace(maps={"bone": volume}, operating_points={"bone": {"threshold": 0.5}})
+    found = candidate.Prediction(case, "bone", volume, maps).distances(0.15)
+    # By hand: all 64 voxels; above 0.2 only 48 of them, and never the blob; above 0.6 none.
+    assert found[0.15] == 0.0 and found[0.3] == found[0.5] == 0.25 and found[0.7] == pytest.approx(2**0.5)
+    counted = np.zeros_like(truth)
+    counted[:5] = True
+    assert candidate.Prediction(case, "bone", volume, maps).distances(0.5, counted)[0.5] == 0.0
+    nothing = candidate.Prediction(case, "bone", volume, None).distances(0.5)
+    assert min(nothing.values()) >= 1.0
 
 
 def test_labels_are_names_of_files():

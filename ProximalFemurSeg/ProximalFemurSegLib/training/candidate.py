@@ -11,6 +11,7 @@ from .. import models
 from ..errors import BadInputError
 from ..evaluation import evaluate_masks
 from ..evaluation.curves import ScoreCurve, ScoreHistogram
+from ..evaluation.overlap import count_confusion
 from ..inference import apply_threshold, predict_probabilities
 from ..inference.result import Probabilities
 from ..networks import build_network, use_channels_last
@@ -20,8 +21,9 @@ from .corrected_cases import CorrectedCase
 
 # As good as the best, in distance from precision = recall = 1.
 _AS_GOOD = 0.003
-_LOWEST, _HIGHEST = 0.05, 0.95
-# Voxels farther from the bone do not count for the threshold: what lies there, the largest component leaves out.
+# Enough to choose from on a few cases.
+_TRIED = tuple(round(0.1 * n, 1) for n in range(1, 10))
+# Voxels farther from the bone do not count for the curve: what lies there, the largest component leaves out.
 _AROUND_MM = 15.0
 
 
@@ -81,15 +83,7 @@ class Prediction:
         counted : numpy.ndarray, optional
             bool (K, J, I), the voxels that count; surface distances are left out then, for it cuts bone and mask alike.
         """
-        truth = self.case.truth(self.role, self.image)
-        found = np.zeros(truth.shape, bool)
-        if self.probabilities is not None:
-            points = self.probabilities.operating_points
-            chosen = {role: points[role].get("threshold", 0.5) for role in self.probabilities.maps}
-            if threshold is not None:
-                chosen[self.role] = threshold
-            labels = apply_threshold(self.probabilities, chosen).labels.array % 10
-            found = labels == 1 if self.role == "endosteal" else labels > 0
+        truth, found = self.case.truth(self.role, self.image), self._mask(threshold)
         if counted is not None:
             truth, found = truth & counted, found & counted
         metrics = evaluate_masks(self.image.with_array(found), self.image.with_array(truth))
@@ -97,8 +91,37 @@ class Prediction:
         scores = {name: None if metrics[name] is None else round(metrics[name], 4) for name in names}
         return scores if counted is None else {**scores, "asd_mm": None}
 
+    def _mask(self, threshold: float | None) -> np.ndarray:
+        """bool (K, J, I): what `segment` would give."""
+        if self.probabilities is None:
+            return np.zeros(self.image.array.shape, bool)
+        points = self.probabilities.operating_points
+        chosen = {role: points[role].get("threshold", 0.5) for role in self.probabilities.maps}
+        if threshold is not None:
+            chosen[self.role] = threshold
+        labels = apply_threshold(self.probabilities, chosen).labels.array % 10
+        return labels == 1 if self.role == "endosteal" else labels > 0
+
+    def distances(self, usual: float, counted=None) -> dict[float, float]:
+        """How far from precision = recall = 1 the mask that `segment` would give is, by threshold.
+
+        Parameters
+        ----------
+        usual : float
+            Tried besides those of an even scale.
+        counted : numpy.ndarray, optional
+            As for `scores`.
+        """
+        truth = self.case.truth(self.role, self.image)
+        inside = slice(None) if counted is None else counted
+        result = {}
+        for threshold in sorted({*_TRIED, usual}):
+            overlap = count_confusion(self._mask(threshold)[inside], truth[inside])
+            result[threshold] = float(np.hypot(1 - overlap.precision, 1 - overlap.recall))
+        return result
+
     def histogram(self, counted=None) -> ScoreHistogram:
-        """The scores around the bone, to choose thresholds from."""
+        """The scores around the bone."""
         histogram = ScoreHistogram()
         truth = self.case.truth(self.role, self.image)
         margin = np.ceil(_AROUND_MM / np.array(self.image.grid.spacing[::-1])).astype(int)
@@ -155,13 +178,16 @@ def predict_case(case: CorrectedCase, preset, role: str, others, device="cpu", p
     return Prediction(case, role, image, probabilities)
 
 
-def choose_operating_point(curve: ScoreCurve, usual: float) -> dict[str, float]:
+def choose_operating_point(curve: ScoreCurve, distances: list[dict[float, float]], usual: float) -> dict[str, float]:
     """Thresholds for a card.
 
     Parameters
     ----------
     curve : ScoreCurve
         Of cases that the network was not trained on.
+    distances : list of dict
+        `Prediction.distances` of each of them. They are what the threshold is chosen by: of wrong voxels, the curve
+        counts those too that post-processing takes away, and so asks for higher thresholds than masks need.
     usual : float
         The threshold before: of those that are as good as the best, the nearest to it is taken, for what hardly
         matters on a few cases should not move.
@@ -171,8 +197,8 @@ def choose_operating_point(curve: ScoreCurve, usual: float) -> dict[str, float]:
     dict of str to float
         ``threshold`` (nearest to precision = recall = 1, arXiv-v1), ``roc`` and ``youden``.
     """
-    distance = np.hypot(1 - curve.precision, 1 - curve.recall)
-    good = np.clip(curve.cuts[distance <= distance.min() + _AS_GOOD], _LOWEST, _HIGHEST)
+    mean = {threshold: sum(d[threshold] for d in distances) / len(distances) for threshold in distances[0]}
+    good = [threshold for threshold, distance in mean.items() if distance <= min(mean.values()) + _AS_GOOD]
     points = {name: point.threshold for name, point in find_operating_points(curve).items()}
-    points["threshold"] = float(good[np.abs(good - usual).argmin()])
+    points["threshold"] = min(good, key=lambda threshold: abs(threshold - usual))
     return {name: round(value, 4) for name, value in points.items()}

@@ -302,7 +302,7 @@ def _measure(job: _Job, stage, left_out: list[LeftOut], networks):
     """Rows, the operating point on everything left out, and for each of it the network and its own operating point."""
     usual = models.card(stage).get("operating_point") or {"threshold": 0.5}
     threshold = float(usual.get("threshold", 0.5))
-    befores, afters, histograms, masks = [], [], [], []
+    befores, afters, histograms, distances, masks = [], [], [], [], []
     for n, item in enumerate(left_out):
         def say(title, done, total, n=n):
             job.say(f"{stage.role}, measuring {n + 1} of {len(left_out)}", done, total)
@@ -316,19 +316,22 @@ def _measure(job: _Job, stage, left_out: list[LeftOut], networks):
         after = predict_case(item.case, job.preset, stage.role, new, job.options.device, say, job.cancelled)
         afters.append(after)
         histograms.append(after.histogram(mask))
+        distances.append(after.distances(threshold, mask))
         masks.append(mask)
     rows, own = [], []
     for n, item in enumerate(left_out):
         # A threshold that the case itself had no part in choosing.
-        others = _pooled(histograms[:n] + histograms[n + 1 :])
-        points = choose_operating_point(others.curve(), threshold)
+        others = [*range(n), *range(n + 1, len(left_out))]
+        points = choose_operating_point(
+            _pooled(histograms[o] for o in others).curve(), [distances[o] for o in others], threshold
+        )
         own.append((networks[item.fold], points))
         rows.append({
             "name": item.name, "subject": item.case.pair.name, "case": item.case.number, "fold": item.fold + 1,
             "part": item.part + 1 if item.halves else None, "threshold": points["threshold"], "before": befores[n],
             "after": afters[n].scores(points["threshold"], masks[n]),
         })
-    return rows, choose_operating_point(_pooled(histograms).curve(), threshold), own
+    return rows, choose_operating_point(_pooled(histograms).curve(), distances, threshold), own
 
 
 def _pooled(histograms) -> ScoreHistogram:
