@@ -23,7 +23,7 @@ from ProximalFemurSegLib.phantom.generate import generate, make_scene
 from ProximalFemurSegLib.thresholds import find_operating_points
 
 FIRST_SEED = 850_000
-_AS_GOOD = 0.003  # in distance from precision = recall = 1
+_AS_GOOD = 1.1  # times the least distance from precision = recall = 1
 THRESHOLDS = [round(0.1 + 0.05 * n, 2) for n in range(18)]
 TRUTH = {"bone": (1,), "periosteal": (1, 2), "endosteal": (1,)}
 
@@ -50,7 +50,7 @@ def measure(modality: str, count: int) -> dict[str, dict[str, float]]:
         both, found, true = counts[role].T
         distance = np.hypot(1 - both / np.maximum(found, 1), 1 - both / true)
         print(role, dict(zip(THRESHOLDS, distance.round(4).tolist())), flush=True)
-        good = [t for t, d in zip(THRESHOLDS, distance) if d <= distance.min() + _AS_GOOD]
+        good = [t for t, d in zip(THRESHOLDS, distance) if d <= _AS_GOOD * distance.min()]
         bare = find_operating_points(curves[role].curve())
         points[role] = {
             "threshold": min(good, key=lambda threshold: abs(threshold - 0.5)),

@@ -10,6 +10,7 @@ from scipy.spatial import ConvexHull
 from ProximalFemurSegLib.phantom.distance_field import (
     SampledField,
     enclosed_volume,
+    make_one_solid,
     mesh_distance_field,
     surface_samples,
     vertex_normals,
@@ -85,3 +86,16 @@ def test_field_interpolates_linearly_and_continues_its_border():
     assert field.nearest(torch.tensor([[11.9, 1.6, -1.4]])).item() == values[1, 2, 3].item()
     beyond = field.beyond(torch.tensor([[15.0, 5.0, -3.0], [11.0, 1.0, -2.0]]))
     np.testing.assert_allclose(beyond, [np.hypot(3, 3), 0.0])
+
+
+def test_one_solid_without_islands_and_bubbles():
+    x, y, z = np.meshgrid(*[np.arange(30.0)] * 3, indexing="ij")
+    ball = np.sqrt((x - 12) ** 2 + (y - 14) ** 2 + (z - 15) ** 2) - 8.0
+    wrong = ball.copy()
+    wrong[25:28, 3:9, 10] *= -1  # an island
+    wrong[11:14, 13:16, 14:16] *= -1  # a bubble
+    make_one_solid(wrong)
+    assert np.array_equal(wrong, ball)
+    nothing = np.full((4, 4, 4), 2.0)
+    make_one_solid(nothing)
+    assert (nothing == 2.0).all()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 
@@ -97,6 +98,24 @@ def surface_samples(vertices: np.ndarray, faces: np.ndarray, spacing_mm: float) 
     return points, directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
 
 
+def make_one_solid(field: np.ndarray) -> None:
+    """Turn the sign of all that is inside but not of the largest solid, and of bubbles in that, in place.
+
+    Where the nearest sample of a mesh lies on a sharp edge, its normal may tell the wrong side of the surface.
+
+    Parameters
+    ----------
+    field : numpy.ndarray
+        (X, Y, Z) signed distances in mm, negative inside.
+    """
+    labels, count = ndimage.label(field < 0)
+    if count == 0:
+        return
+    solid = ndimage.binary_fill_holes(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+    np.abs(field, out=field)
+    field[solid] *= -1
+
+
 def mesh_distance_field(
     vertices: np.ndarray,
     faces: np.ndarray,
@@ -156,4 +175,5 @@ def mesh_distance_field(
     signed = np.where(plane >= 0, distance, -distance)
     field[near] = ((1 - blend) * plane + blend * signed).astype(np.float32)
     np.clip(field, -40.0, 40.0, out=field)
+    make_one_solid(field)
     return SampledField(torch.from_numpy(field), tuple(low.tolist()), (spacing_mm,) * 3)
