@@ -159,6 +159,43 @@ def test_a_ct_femur_that_turns_out_to_be_the_other_one_is_segmented_again(glance
     assert {side for _, side in run(image, side=glance).sides.values()} == {glance}
 
 
+@pytest.mark.parametrize("side", ["auto", "right"])
+def test_a_narrow_ct_of_which_the_locator_sees_a_speck_is_taken_whole(side, monkeypatch):
+    from ProximalFemurSegLib.inference import pipeline, sides
+
+    speck = np.array(np.meshgrid(*[np.arange(0.0, 20.0, 4.0)] * 3)).reshape(3, -1).T + hips.HEADS["right"] - 60
+    monkeypatch.setattr(pipeline, "locate_femora", lambda *a: [sides.Femur("left", True, speck)])
+    grid = hips.centred((60, 50, 60), (3, 3, 3), LPS, hips.HEADS["right"] + (25, 0, -40))
+    result = run(hips.hip_image(grid, ("right",)), side=side)
+    assert {side for _, side in result.sides.values()} == {"right"}
+    assert hips.dice(result.labels.array > 0, hips.truth(grid, ("right",))) > 0.97
+    assert any("the whole image is taken" in m for m in result.messages)
+
+
+class LeftOnly(hips.Level):
+    """Of a femur whose head points the other way it knows the lower half."""
+
+    def forward(self, x):
+        bone = x[0, 0] > self.level
+        rows = torch.nonzero(bone)
+        if len(rows):
+            middle = rows[:, 0].double().mean()
+            upper, lower = rows[rows[:, 0] > middle], rows[rows[:, 0] <= middle]
+            if upper[:, 2].double().mean() > lower[:, 2].double().mean():
+                x = x.clone()
+                x[:, :, int(middle) :] = -1.0
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("glance", ["left", "right"])
+def test_a_ct_femur_of_which_much_is_missed_is_tried_as_the_other_side(glance):
+    grid = hips.centred((60, 50, 60), (3, 3, 3), LPS, hips.HEADS["right"] + (25, 0, -40))
+    networks = {"periosteal": LeftOnly(hips.ct_value(500)), "locator": Opinionated(hips.ct_value(450), glance)}
+    result = run(hips.hip_image(grid, ("right",)), models=hips.fake_models(**networks))
+    assert {side for _, side in result.sides.values()} == {"right"}
+    assert hips.dice(result.labels.array > 0, hips.truth(grid, ("right",))) > 0.97
+
+
 def test_a_head_without_a_shaft_has_no_side_unless_the_user_gives_one():
     grid = hips.centred((24, 40, 50), (1.5, 1.5, 2.4), CORONAL, hips.HEADS["left"])
     volume = hips.hip_image(grid, ("left",), "MR")

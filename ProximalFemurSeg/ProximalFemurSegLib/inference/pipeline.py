@@ -24,6 +24,8 @@ from .sides import Femur, check_side, choose_sides, head_direction, name_side
 
 _MOST_GROWTHS = 3
 _LEAST_BONE_MM3 = 2000.0
+_LEAST_GLANCE_MM3 = 40e3  # half of what a small femur has in a view of one hip
+_LEAST_COVERED = 0.65  # of a femur that was seen at a glance; usual are nine tenths
 DEFAULT_THRESHOLD = 0.5
 _AIR_HU = -1000.0
 _SEARCH_SPACING_MM = (4.0, 4.0, 4.0)
@@ -228,10 +230,16 @@ class _Run:
         found = self._locate()
         if not found and frame.canonical_side is None:
             return []
+        whole = np.array([low, high]) @ directions
         if not found and one_hip and side in ("left", "right"):
             # A view as narrow as this is already what the crop would be.
             self.messages.append(f"The whole image is taken as a view of the {side} hip, as asked.")
-            return [_Hip(side, directions, low, high, np.array([low, high]) @ directions)]
+            return [_Hip(side, directions, low, high, whole)]
+        voxel = np.prod(self.models.find_preset("locator").stages[0].preprocessing.spacing_mm)
+        glance = voxel * sum(len(femur.points) for femur in found)
+        if found and one_hip and frame.canonical_side is not None and glance < _LEAST_GLANCE_MM3 and side != "both":
+            self.messages.append("Little of a femur was found at a glance: the whole image is taken as one hip.")
+            return [_Hip("left" if side == "auto" else side, directions, low, high, whole, disputed=side == "auto")]
         femora = self._choose(found, side)
         return _side_by_side([self._around(femur, directions, frame, low, high) for femur in femora])
 
@@ -267,7 +275,7 @@ class _Run:
             results = [self._segment_as_either(hips[0], stride)]
         else:
             results = [(hip, self._segment_hip(hip, stride)) for hip in hips]
-            if lone and self._is_of_other_side(*results[0]):
+            if lone and (self._is_of_other_side(*results[0]) or _misses_much(*results[0])):
                 results = [self._segment_as_either(hips[0], stride, results[0])]
         bones = [(hip, found) for hip, found in results if found.bone_mm3 >= _LEAST_BONE_MM3]
         if not bones and not self._knows_sides and all(hip.points is not None for hip in hips):
@@ -300,8 +308,10 @@ class _Run:
                 one, found = known
             else:
                 found = self._segment_hip(one, stride)
-            tries.append((sign * head_direction(_bone_points(found)), one, found))
-        _, hip, found = max(tries, key=lambda entry: entry[0])
+            # A network that is shown the wrong side may find the shaft alone, which is of neither.
+            shape = sign * head_direction(_bone_points(found))
+            tries.append((not _misses_much(one, found), shape, one, found))
+        _, _, hip, found = max(tries, key=lambda entry: entry[:2])
         self.messages.append(f"The side was not clear at a glance: seen as both, the femur is the {hip.side} one.")
         return hip, found
 
@@ -485,6 +495,14 @@ class _Run:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _misses_much(hip: _Hip, found: _Found) -> bool:
+    """Whether a good part of what looked like the femur at a glance, as far as it is in the box, is not in the bone."""
+    places = np.round(found.grid.ras_to_ijk(hip.points)[:, ::-1]).astype(int)
+    places = places[((places >= 0) & (places < found.grid.shape)).all(axis=1)]
+    bone = found.bone.cpu().numpy()
+    return len(places) > 0 and float(bone[tuple(places.T)].mean()) < _LEAST_COVERED
 
 
 def _bone_points(found: _Found) -> np.ndarray:
