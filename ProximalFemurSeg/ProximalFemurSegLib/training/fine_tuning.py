@@ -40,6 +40,7 @@ RULE = (
     f"gains than loses."
 )
 DEFAULT_STEPS, LEAST_STEPS = 300, 20
+_LARGEST_PATCH = (48, 128, 128)
 _TIMED_STEPS = 5
 _RATE = 3e-4
 # Few cases have to stand for many; and all that is not bone has to be seen, or it is taken for bone.
@@ -209,7 +210,7 @@ def _fine_tune_stage(job: _Job, stage) -> StageOutcome:
     began = time.monotonic()
     options = job.options
     folder = job.work / stage.role
-    shapes = sample_shapes(stage, fine_tuning_recipe(stage, 1), options.patch)
+    shapes = sample_shapes(stage, fine_tuning_recipe(stage, 1), options.patch or _quick_patch(stage))
     seen = with_slices(shapes.patch, shapes.margins)
     start = read_start(models.weights_path(stage), stage)
     names, left_out, taught = _leave_out(job, stage, folder / "cases")
@@ -254,6 +255,15 @@ def fine_tuning_recipe(stage, steps: int, seed: int = 1) -> Recipe:
         learning_rate=_RATE, warmup_steps=5, ema_decay=0.95, augmentation=_AUGMENTATION, validate_every=steps,
         checkpoint_minutes=60.0,
     )
+
+
+def _quick_patch(stage) -> tuple[int, int, int] | None:
+    """Parts of large windows, a step of which takes a CPU several seconds; None leaves the choice to the stage.
+
+    Networks are run over whole windows all the same; what is measured on the cases left out decides.
+    """
+    frame = stage.preprocessing
+    return tuple(map(min, frame.window, _LARGEST_PATCH)) if frame.exact_window else None
 
 
 def _within(stage, shapes, slices: int) -> tuple[int, int, int]:
