@@ -369,7 +369,14 @@ class _Run:
         box = bounding_box(bone.cpu().numpy())
         if box is None:
             return image.new_zeros(image.shape)
-        part = self._forward(stage, hip, image[box].masked_fill(~bone[box], frame.outside), stride)
+        alone = image[box].masked_fill(~bone[box], frame.outside)
+        # Around the bone there is as much of nothing as in training.
+        lack = [max(0, w - n) for w, n in zip(frame.window, alone.shape)]
+        before = [n // 2 for n in lack]
+        seen = alone.new_full([n + more for n, more in zip(alone.shape, lack)], frame.outside)
+        middle = tuple(slice(a, a + n) for a, n in zip(before, alone.shape))
+        seen[middle] = alone
+        part = self._forward(stage, hip, seen, stride)[middle]
         whole = part.new_zeros(image.shape)
         whole[box] = part
         return whole

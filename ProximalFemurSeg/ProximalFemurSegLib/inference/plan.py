@@ -82,18 +82,21 @@ def exact_plan(size, trained, multiple, overlap: int = 16) -> WindowPlan:
     Parameters
     ----------
     size, trained, multiple, overlap
-        As for `plan_windows`. An axis up to an eighth longer than the window is taken in one piece.
+        As for `plan_windows`. An axis that is shorter than the window, or up to an eighth longer, is taken in one
+        piece: padding would change what is normalised over, too.
 
     Examples
     --------
     >>> exact_plan((198, 192, 200), (64, 192, 192), (16, 16, 16))
     WindowPlan(window=(64, 192, 208), stride=(45, 192, 208), blend='tent')
+    >>> exact_plan((48, 256, 250), (64, 256, 256), (8, 8, 8)).window
+    (48, 256, 256)
     """
     window, stride = [], []
     for n, t, m in zip(size, trained, multiple):
         w = _round_up(t, m)
         if n <= _LARGER * w:
-            w = s = max(w, _round_up(n, m))
+            w = s = _round_up(n, m)
         else:
             # Windows of a slice or two overlap less.
             count = ceil((n - min(overlap, w // 2)) / (w - min(overlap, w // 2)))
