@@ -179,11 +179,14 @@ def test_one_pass_where_it_fits_and_no_window_below_the_trained_one_before_it_mu
 
 
 @pytest.mark.parametrize("size", [(240, 192, 192), (61, 512, 480), (30, 30, 30), (72, 217, 216), (81, 400, 193)])
-def test_exact_plans_have_the_trained_window_on_every_axis_that_is_not_a_little_longer(size):
+@pytest.mark.parametrize("padded", [False, True])
+def test_exact_plans_have_the_trained_window_on_every_axis_that_is_not_a_little_longer(size, padded):
     trained, overlap = (64, 192, 192), 16
-    plan = exact_plan(size, trained, (8, 8, 8), overlap)
+    plan = exact_plan(size, trained, (8, 8, 8), padded, overlap)
     for n, t, w, s in zip(size, trained, plan.window, plan.stride):
-        if n <= 1.125 * t:
+        if n < t and padded:
+            assert w == t
+        elif n <= 1.125 * t:
             assert n <= w < n + 8
         else:
             assert w == t
@@ -202,8 +205,8 @@ def test_a_network_that_normalises_over_its_window_sees_the_same_whatever_the_me
     # Bright at one end: a larger window would have another mean there.
     image = torch.randn(40, 24, 48) + torch.linspace(0, 3, 40)[:, None, None]
     little, much, free = (
-        Engine("cpu", "float32", memory_bytes=memory).predict(lambda d: network, image, (16, 32, 32), exact=exact)
-        for memory, exact in ((16 * 32 * 32 * 9 * 4 * 4, True), (1e12, True), (1e12, False))
+        Engine("cpu", "float32", memory_bytes=memory).predict(lambda d: network, image, (16, 32, 32), plan=plan)
+        for memory, plan in ((16 * 32 * 32 * 9 * 4 * 4, exact_plan), (1e12, exact_plan), (1e12, None))
     )
     assert torch.equal(little, much)
     assert not torch.allclose(free, much, atol=0.01)
@@ -212,7 +215,7 @@ def test_a_network_that_normalises_over_its_window_sees_the_same_whatever_the_me
 def test_exact_windows_shrink_where_memory_runs_out():
     network, said = Intensity(largest=40**3), []
     image = torch.rand(90, 32, 32) - 0.5
-    result = Engine("cpu", "float32", say=said.append).predict(lambda d: network, image, (64, 32, 32), exact=True)
+    result = Engine("cpu", "float32", say=said.append).predict(lambda d: network, image, (64, 32, 32), plan=exact_plan)
     assert network.sizes[0] == (64, 32, 32) and prod(network.sizes[-1]) <= 40**3
     assert torch.allclose(result[0], torch.sigmoid(20 * image), atol=1e-6)
     assert "Memory ran out" in said[0]

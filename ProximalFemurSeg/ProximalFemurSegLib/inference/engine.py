@@ -13,7 +13,7 @@ from ..cpu_tuning import tune_malloc
 from ..errors import BadInputError, ProximalFemurSegError
 from ..networks import use_channels_last
 from .devices import choose_device, describe_device, fast_precision
-from .plan import LEAST_SLABS, exact_plan, plan_windows, sliding_plan
+from .plan import LEAST_SLABS, plan_windows, sliding_plan
 from .windows import predict_windows
 
 # Feature maps of the first layer's width that are alive at the peak of a forward pass, measured; shortcuts keep copies.
@@ -92,7 +92,7 @@ class Engine:
         return torch.device("cpu") if self.device.type == "mps" else self.device
 
     def predict(
-        self, load, image, window, stride_along_slices=None, outside=-1.0, progress=None, cancelled=None, exact=False
+        self, load, image, window, stride_along_slices=None, outside=-1.0, progress=None, cancelled=None, plan=None
     ):
         """Probabilities of a network's foreground classes over a whole volume.
 
@@ -112,8 +112,9 @@ class Engine:
             Called with (windows done, windows in all); starts again at 0 when windows have to be smaller.
         cancelled : callable, optional
             Asked before every window.
-        exact : bool
-            The network normalises over its window: take the trained one, however much memory there is.
+        plan : callable, optional
+            ``plan(size, window, multiple)`` gives the `WindowPlan` for an image of some size, as long as memory lasts;
+            by default the fewest, largest windows.
 
         Returns
         -------
@@ -132,19 +133,19 @@ class Engine:
         run = {"pad_value": outside, "progress": progress, "cancelled": cancelled}
         try:
             while True:
-                outcome, plan = self._attempt(load, image, window, stride_along_slices, budget, run, exact)
+                outcome, failed = self._attempt(load, image, window, stride_along_slices, budget, run, plan)
                 if outcome is not None:
                     return outcome
                 # The failed attempt's frames are gone here, and with them its tensors.
                 gc.collect()
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
-                stride_along_slices, budget = None, self._smaller(plan, image, window)
+                stride_along_slices, budget = None, self._smaller(failed, image, window)
         finally:
             self.seconds += time.perf_counter() - started
 
     @torch.inference_mode()
-    def _attempt(self, load, image, window, stride, budget, run, exact):
+    def _attempt(self, load, image, window, stride, budget, run, choose_plan):
         """(result, plan), or (None, plan) if memory ran out."""
         plan = None
         try:
@@ -152,8 +153,8 @@ class Engine:
             multiple = tuple(getattr(network, "size_multiple", (1, 1, 1)))
             if stride:
                 plan = sliding_plan(window, multiple, stride)
-            elif exact and budget is None:
-                plan = exact_plan(image.shape, window, multiple)
+            elif choose_plan and budget is None:
+                plan = choose_plan(image.shape, window, multiple)
             else:
                 # The window of the training is tried even where the estimate says that it is too large.
                 budget = budget or max(self._budget_voxels(network, image.shape, window), prod(window or (1,)))
@@ -181,7 +182,7 @@ class Engine:
             )
         self._say(f"The network left the range of {self.precision}; it runs again in float32.".replace("torch.", ""))
         self.precision = torch.float32
-        return self._attempt(load, image, window, stride, budget, run, exact)
+        return self._attempt(load, image, window, stride, budget, run, choose_plan)
 
     def _prepare(self, load):
         network = load(self.device)

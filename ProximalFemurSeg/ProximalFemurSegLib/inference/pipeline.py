@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .hip_view import MARGIN_ACROSS_MM, MARGIN_ALONG_MM, PROXIMAL_MM, femur_box,
 from .locate import find_femora, locate_femora
 from .modality import detect_modality
 from .normalisation import normalisation_for, normalise
+from .plan import exact_plan
 from .result import FemurRegion, Probabilities, empty_array
 from .sides import Femur, check_side, choose_sides, head_direction, name_side
 
@@ -235,13 +237,17 @@ class _Run:
             # A view as narrow as this is already what the crop would be.
             self.messages.append(f"The whole image is taken as a view of the {side} hip, as asked.")
             return [_Hip(side, directions, low, high, whole)]
-        voxel = np.prod(self.models.find_preset("locator").stages[0].preprocessing.spacing_mm)
-        glance = voxel * sum(len(femur.points) for femur in found)
-        if found and one_hip and frame.canonical_side is not None and glance < _LEAST_GLANCE_MM3 and side != "both":
+        little = bool(found) and self._seen_mm3(found) < _LEAST_GLANCE_MM3
+        if little and one_hip and frame.canonical_side is not None and side != "both":
             self.messages.append("Little of a femur was found at a glance: the whole image is taken as one hip.")
             return [_Hip("left" if side == "auto" else side, directions, low, high, whole, disputed=side == "auto")]
         femora = self._choose(found, side)
         return _side_by_side([self._around(femur, directions, frame, low, high) for femur in femora])
+
+    def _seen_mm3(self, found: list[Femur]) -> float:
+        """How much bone was seen at a glance."""
+        voxel = np.prod(self.models.find_preset("locator").stages[0].preprocessing.spacing_mm)
+        return float(voxel) * sum(len(femur.points) for femur in found)
 
     def _locate(self) -> list[Femur]:
         with self._timed("finding the femora"):
@@ -370,13 +376,7 @@ class _Run:
         if box is None:
             return image.new_zeros(image.shape)
         alone = image[box].masked_fill(~bone[box], frame.outside)
-        # Around the bone there is as much of nothing as in training.
-        lack = [max(0, w - n) for w, n in zip(frame.window, alone.shape)]
-        before = [n // 2 for n in lack]
-        seen = alone.new_full([n + more for n, more in zip(alone.shape, lack)], frame.outside)
-        middle = tuple(slice(a, a + n) for a, n in zip(before, alone.shape))
-        seen[middle] = alone
-        part = self._forward(stage, hip, seen, stride)[middle]
+        part = self._forward(stage, hip, alone, stride)
         whole = part.new_zeros(image.shape)
         whole[box] = part
         return whole
@@ -385,6 +385,8 @@ class _Run:
         """The probability (D, H, W) that one network gives, which may know only one side."""
         frame = stage.preprocessing
         mirror = frame.canonical_side is not None and hip.side not in (None, frame.canonical_side)
+        # Around a bone cut out there is as much of nothing as in training.
+        exact = partial(exact_plan, padded=frame.blank_outside) if frame.exact_window else None
         probability = self.engine.predict(
             lambda device: self.models.load_network(stage, device),
             image.flip(2) if mirror else image,
@@ -393,7 +395,7 @@ class _Run:
             frame.outside,
             self._progress((f"{stage.role}, {hip.side} femur" if hip.side else stage.role) + remark),
             self._cancelled,
-            frame.exact_window,
+            exact,
         )[0]
         return probability.flip(2) if mirror else probability
 

@@ -73,7 +73,7 @@ def plan_windows(size, trained, multiple, budget_voxels: float, overlap: int = 1
     return WindowPlan(window, stride)
 
 
-def exact_plan(size, trained, multiple, overlap: int = 16) -> WindowPlan:
+def exact_plan(size, trained, multiple, padded: bool = False, overlap: int = 16) -> WindowPlan:
     """Windows as large as those of the training, evenly spread.
 
     For networks that normalise over all they are shown (instance norm): in a window of another size bone has another
@@ -82,8 +82,10 @@ def exact_plan(size, trained, multiple, overlap: int = 16) -> WindowPlan:
     Parameters
     ----------
     size, trained, multiple, overlap
-        As for `plan_windows`. An axis that is shorter than the window, or up to an eighth longer, is taken in one
-        piece: padding would change what is normalised over, too.
+        As for `plan_windows`. An axis that is up to an eighth longer than the window is taken in one piece.
+    padded : bool
+        Whether the network has seen empty space around its images, and small ones are padded to the window. Else an
+        axis that is shorter is taken as it is: padding would change what is normalised over, too.
 
     Examples
     --------
@@ -96,7 +98,7 @@ def exact_plan(size, trained, multiple, overlap: int = 16) -> WindowPlan:
     for n, t, m in zip(size, trained, multiple):
         w = _round_up(t, m)
         if n <= _LARGER * w:
-            w = s = _round_up(n, m)
+            w = s = _round_up(max(n, t) if padded else n, m)
         else:
             # Windows of a slice or two overlap less.
             count = ceil((n - min(overlap, w // 2)) / (w - min(overlap, w // 2)))
