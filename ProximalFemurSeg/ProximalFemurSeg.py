@@ -436,12 +436,12 @@ class ProximalFemurSegLogic(ScriptedLoadableModuleLogic):
         if self.comparison:
             self.comparison.drop()
 
-    def start(self, parameterNode, variants=False):
+    def start(self, parameterNode, uncertainty="entropy"):
         """Begin to segment what the parameter node says; False if the user does not want what it needs installed."""
         if not self.ensurePackages():
             return False
         self.adapter.overlay_opacity = parameterNode.overlayOpacity
-        self.session.start(variants)
+        self.session.start(uncertainty)
         return True
 
     def ensurePackages(self):

@@ -3,7 +3,8 @@
 Weights lie as ``<stem>.safetensors`` with a card, ``<stem>.json``, in ``Resources/Models`` beside the package (inside
 the package once it is installed as a wheel). Folders named in the environment variable PROXIMAL_FEMUR_SEG_MODELS are
 looked through first, the user's own folder last. Networks that were fine-tuned are found in all of them and offered
-beside those they started from (see `fine_tuned`).
+beside those they started from (see `fine_tuned`); so are the weights of the folds of a cross-validation (see
+`fold_weights`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from .errors import BadInputError
 from .fine_tuned import SEPARATOR, find_fine_tuned, user_model_folder
+from .fold_weights import find_folds
 from .whole_file import whole_file, write_whole_text
 
 ENVIRONMENT_VARIABLE = "PROXIMAL_FEMUR_SEG_MODELS"
@@ -322,6 +324,11 @@ def _find(stage: Stage) -> Path | None:
 def has_weights(preset: Preset) -> bool:
     """True if every stage of the preset has weights and a card here."""
     return all(_find(stage) for stage in preset.stages)
+
+
+def fold_presets(preset: Preset) -> list[Preset]:
+    """The preset with the weights of each fold of a cross-validation that is here in place of its own."""
+    return find_folds(preset, model_folders())
 
 
 def weights_path(stage: Stage) -> Path:

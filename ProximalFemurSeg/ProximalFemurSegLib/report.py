@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import math
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -21,13 +22,14 @@ LABELS = "segmentation.json"
 MEASUREMENTS = "measurements.json"
 TABLE = "measurements.csv"
 PREVIEW = "preview.png"
-FILES = (PROBABILITY, ENDOSTEAL_PROBABILITY, SEGMENTATION, LABELS, MEASUREMENTS, TABLE, PREVIEW)
+UNCERTAINTY = "uncertainty.nii.gz"
+FILES = (PROBABILITY, ENDOSTEAL_PROBABILITY, SEGMENTATION, LABELS, MEASUREMENTS, TABLE, PREVIEW, UNCERTAINTY)
 
 _RUN_COLUMNS = ("network", "modality", "threshold", "threshold_method", "postprocess", "device")
 _SECOND_FEMUR = 10  # added to the labels of the second femur
 
 
-def write_segmentation(result, image: Volume, folder) -> dict:
+def write_segmentation(result, image: Volume, folder, with_uncertainty: bool = False) -> dict:
     """Write what belongs to a segmentation into a folder that exists.
 
     Parameters
@@ -38,6 +40,8 @@ def write_segmentation(result, image: Volume, folder) -> dict:
         What was segmented.
     folder : path-like
         Where to; `output_folder.staged_output` makes the set of files appear as a whole.
+    with_uncertainty : bool
+        Also write the map of what `inference.uncertainty` says of the result.
 
     Returns
     -------
@@ -51,6 +55,8 @@ def write_segmentation(result, image: Volume, folder) -> dict:
     if result.endosteal_probability is not None:
         write_volume(result.endosteal_probability, folder / ENDOSTEAL_PROBABILITY)
     write_volume(result.labels, folder / SEGMENTATION)
+    if with_uncertainty:
+        write_volume(_uncertainty_map(result.probabilities, image), folder / UNCERTAINTY)
     named = {str(label): {"name": name, "side": side} for label, (name, side) in result.sides.items()}
     write_json(named, folder / LABELS)
     measurements = describe_run(result, image)
@@ -59,6 +65,16 @@ def write_segmentation(result, image: Volume, folder) -> dict:
     (folder / TABLE).write_bytes(measurements_table(measurements).encode("utf-8"))
     segmentation_preview(result, image).save(folder / PREVIEW, optimize=True)
     return measurements
+
+
+def _uncertainty_map(probabilities, image: Volume) -> Volume:
+    """The uncertainty on the image's whole grid."""
+    from .inference.uncertainty import uncertainty
+
+    _, values = uncertainty(probabilities)
+    array = np.zeros(image.array.shape, np.float32)
+    array[probabilities.window] = values.array
+    return image.with_array(array, "uncertainty")
 
 
 def describe_run(result, image: Volume) -> dict:
@@ -75,17 +91,27 @@ def describe_run(result, image: Volume) -> dict:
         "image": str(image.source or image.name),
         "program": f"ProximalFemurSeg {__version__}",
         "use": "Research use only; not a medical device.",
-        "trained_on": trained_on(result.network),
+        "trained_on": trained_on(result.network, result.probabilities.weights),
         **result.measurements,
     }
 
 
-def trained_on(network: str) -> str:
-    """What the cards of a preset's weights say they were trained on, for example 'simulated images'."""
+def trained_on(network: str, weights=()) -> str:
+    """What the cards of weights say they were trained on, for example 'simulated images'.
+
+    Parameters
+    ----------
+    network : str
+        Name of the preset.
+    weights : iterable of str
+        Which were run, `inference.Probabilities.weights`; of several folds they are not the preset's own.
+    """
     from . import models
 
-    said = [models.card(stage).get("trained_on", "unknown data") for stage in models.find_preset(network).stages]
-    return ", ".join(dict.fromkeys(said))
+    own = {stage.weights: stage for stage in models.find_preset(network).stages}
+    stems = {name: PurePosixPath(name).name for name in weights or own}
+    run = [replace(own[stem], weights=name) for name, stem in stems.items() if stem in own] or own.values()
+    return ", ".join(dict.fromkeys(models.card(stage).get("trained_on", "unknown data") for stage in run))
 
 
 def measurements_table(measurements: dict) -> str:
@@ -149,7 +175,7 @@ def segmentation_preview(result, image: Volume):
     threshold = result.threshold[outer]
     footnote = (
         f"Patient right on the left. Threshold {threshold:.3f} on the {outer} probability. Weights trained on "
-        f"{trained_on(result.network)}. Research use only. ProximalFemurSeg {__version__}"
+        f"{trained_on(result.network, result.probabilities.weights)}. Research use only. ProximalFemurSeg {__version__}"
     )
     title = f"{image.name or 'Image'}    {models.find_preset(result.network).title}"
     return draw_preview(image, bones, result.measurements["modality"], title, footnote, threshold)

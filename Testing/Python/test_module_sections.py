@@ -1,14 +1,18 @@
 """The sections of the panel below the threshold, worked as a user works them, on the host in ``host/``."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from panel_driver import add_volume, apply, draw, host, mask, open_panel, rows  # noqa: F401
 from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.evaluation.correction_time import read_records
+from ProximalFemurSegLib.fine_tuned import user_model_folder
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation
 from ProximalFemurSegLib.mrml.table_node import read_table
 from ProximalFemurSegLib.mrml.volume_node import volume_from_node
+from ProximalFemurSegLib.running.in_process import InProcessRunner
 from slow_runner import SlowRunner
 
 
@@ -325,6 +329,50 @@ def test_uncertainty_is_a_map_of_bits_on_the_image(host, panel):  # noqa: F811
     assert shown.array.max() == pytest.approx(1.0, abs=0.01)
     assert np.allclose(shown.array[image.array == 50], 1.0)
     assert not shown.array[image.array == 0].any()
+
+
+class WithFolds(InProcessRunner):
+    """Of several folds the networks disagree by half a bit on one slice."""
+
+    def __init__(self):
+        super().__init__(self.segment)
+        self.asked = []
+
+    def segment(self, volume, uncertainty="entropy", **options):
+        self.asked.append(uncertainty)
+        result = stand_in.segment(volume, **options)
+        if uncertainty == "folds":
+            spread = np.zeros(volume.array.shape, np.float32)
+            spread[5] = 0.5
+            result.probabilities.spread = spread
+        return result
+
+
+def test_the_spread_between_folds_can_be_asked_for_where_there_are_several(host, panel, monkeypatch):  # noqa: F811
+    runner, jumped, shown = WithFolds(), [], []
+    logic = panel.logic
+    logic.session.use(runner)
+    monkeypatch.setattr(logic.adapter, "jump", jumped.append)
+    monkeypatch.setattr(logic.adapter, "show_uncertainty", shown.append)
+    logic.child = SimpleNamespace(poll=lambda: None, end=lambda: None)
+    panel.ui.uncertaintyCheckBox.click()
+    for count, possible in ((0, False), (1, False), (4, True)):
+        monkeypatch.setattr("ProximalFemurSegLib.models.fold_presets", lambda preset, n=count: [preset] * n)
+        panel.refresh()
+        assert (panel.ui.variantsButton.enabled, panel.ui.foldsButton.enabled) == (True, possible)
+    assert str(user_model_folder()) in panel.ui.foldsButton.toolTip
+    panel.ui.foldsButton.click()
+    host.wait_for(lambda: not panel.ui.progressBar.visible and logic.session.status.over)
+    node = panel.parameters.uncertaintyVolume
+    assert volume_from_node(node).array.max() == 0.5
+    panel.ui.nextSliceButton.click()
+    assert round(volume_from_node(panel.parameters.inputVolume).grid.ras_to_ijk(jumped[-1])[2]) == 5
+    assert panel.ui.reviewNoteLabel.text.endswith("in dispute between the folds")
+    # The map in the views follows the result: after the next run it is the entropy's again.
+    apply(host, panel)
+    assert runner.asked == ["folds", "entropy"]
+    assert volume_from_node(panel.parameters.uncertaintyVolume).array.max() == pytest.approx(1, abs=0.01)
+    assert shown[-1] is panel.parameters.uncertaintyVolume and host.said.errors == []
 
 
 def test_a_case_is_saved_as_files_that_open_elsewhere(host, panel, tmp_path):  # noqa: F811

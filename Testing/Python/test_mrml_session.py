@@ -476,3 +476,46 @@ def test_a_step_of_the_slider_on_a_papers_mr_is_quick(session, adapter):
     assert min(steps) < 0.15, steps
     mask = masks_from_segmentation(session.live.nodes.segmentation, node)["trabecular_left"].array
     assert np.array_equal(mask, volume.array > 58)
+
+
+def test_the_spread_between_folds_is_kept_with_the_scene_and_ranks_the_slices(session, adapter, tmp_path):
+    from ProximalFemurSegLib.mrml.review import slices_by_uncertainty
+    from ProximalFemurSegLib.mrml.uncertainty_node import is_of_former_result
+
+    asked = []
+
+    def segment(volume, uncertainty="entropy", **options):
+        asked.append(uncertainty)
+        result = stand_in.segment(volume, **options)
+        if uncertainty == "folds":
+            spread = np.zeros(volume.array.shape, np.float32)
+            spread[5, 10:14, 10:14], spread[7, 10:12, 10:14] = 0.5, 0.5
+            result.probabilities.spread = spread
+        return result
+
+    session.use(InProcessRunner(segment))
+    choose(session, stand_in.ball_image())
+    session.start("folds")
+    assert finish(session).state is State.DONE
+    ranked = slices_by_uncertainty(session.live.probabilities)
+    assert [(one.index, one.reason) for one in ranked] == [(5, "spread"), (7, "spread")]
+    # 16 voxels of 1 x 1.5 mm, half a bit each.
+    assert ranked[0].area_mm2 == pytest.approx(12.0)
+    node = p.get_reference(session.parameter_node, p.UNCERTAINTY)
+    assert volume_from_node(node).array.max() == np.float32(0.5)
+    assert node.GetDisplayNode().GetWindowLevelMax() == 0.5
+
+    bundle = str(tmp_path / "scene.mrb")
+    assert adapter.scene.WriteToMRB(bundle)
+    adapter.scene.Clear(0)
+    session.forget()
+    adapter.scene.SetURL(bundle)
+    assert adapter.scene.ReadFromMRB(bundle, True)
+    session.restore()
+    assert [one.index for one in slices_by_uncertainty(session.live.probabilities)] == [5, 7]
+
+    session.start()
+    assert finish(session).state is State.DONE
+    node = p.get_reference(session.parameter_node, p.UNCERTAINTY)
+    assert is_of_former_result(node) and session.live.probabilities.spread is None
+    assert asked == ["folds", "entropy"]

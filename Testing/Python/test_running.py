@@ -109,7 +109,7 @@ def test_a_child_gives_the_result_on_the_images_grid(child, tmp_path):
     assert outcome.threshold == {"bone": 0.5}
     assert outcome.probabilities.regions[0].network_grid.is_close(GRID)
     asked = {"preset": "vnet", "modality": "auto", "side": "left", "device": "auto", "threshold": 0.25}
-    assert outcome.measurements["asked"] == {**asked, "postprocess": "auto", "variants": False}
+    assert outcome.measurements["asked"] == {**asked, "postprocess": "auto", "uncertainty": "entropy"}
     assert status.log == "a warning of some library"
     assert [path.suffix for path in (tmp_path / "runs").iterdir()] == [".log"]
     runner.close()
@@ -269,7 +269,7 @@ def test_a_run_in_this_process_passes_the_options_on_and_reports():
         "device": "cpu",
         "threshold": "otsu",
         "postprocess": "auto",
-        "variants": False,
+        "uncertainty": "entropy",
     }
     assert (State.RUNNING, "network") in seen
     assert runner.result() == "result of hip"

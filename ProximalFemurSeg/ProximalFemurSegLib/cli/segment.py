@@ -67,6 +67,12 @@ def run_options(command):
 @click.option("--side", type=click.Choice(["auto", "left", "right", "both"]), default="auto", show_default=True,
               help="Which femur to segment, the patient's left or right; auto is every one in view.")
 @run_options
+@click.option("--uncertainty", type=click.Choice(["entropy", "variants", "folds"]),
+              help="Also write where the result is uncertain, as a map in bits, 0 to 1: the entropy of the "
+              "probability; or that of the mean over the image, its mirror image and shifted ones (variants), which "
+              "takes four times as long; or the spread between the weights of several folds (folds). The last two make "
+              "the mean the probability map. Folds are those of `cross-validate`: name its folder in "
+              "PROXIMAL_FEMUR_SEG_MODELS.")
 @click.option("--series", "series_uid", metavar="UID", help="Which DICOM series, where a folder holds several.")
 @overwrite_option
 @progress_option
@@ -85,6 +91,7 @@ def segment(image, output, network, series_uid, overwrite, progress_style, as_js
       segmentation.nii.gz   labels: 1 trabecular bone (MR: the bone), 2 cortical
                             bone; 11 and 12 those of the second femur
       segmentation.json     what each label is, and on which side
+      uncertainty.nii.gz    with --uncertainty: where not to trust them
       measurements.json     volumes in mm3 and cm3, marked incomplete where bone
                             goes on beyond the image; network, weights checksum,
                             threshold, device, times in seconds
@@ -108,7 +115,7 @@ def segment(image, output, network, series_uid, overwrite, progress_style, as_js
         print_segmentation(measurements, output)
 
 
-def segment_into(output: Path, read, overwrite: bool, progress, **options) -> dict:
+def segment_into(output: Path, read, overwrite: bool, progress, uncertainty: str | None = None, **options) -> dict:
     """Read an image, segment it, and write the results to a folder, all of them or none.
 
     Parameters
@@ -121,6 +128,8 @@ def segment_into(output: Path, read, overwrite: bool, progress, **options) -> di
         Replace an earlier result.
     progress : callable
         Called with (stage, done, total).
+    uncertainty : str, optional
+        Where it is to come from, as for `inference.segment`; without it no map of it is written.
     **options
         As for `inference.segment`.
 
@@ -138,9 +147,9 @@ def segment_into(output: Path, read, overwrite: bool, progress, **options) -> di
         progress("reading the image", 1, 1)
         from ..inference import segment as run
 
-        result = run(volume, progress=progress, **options)
+        result = run(volume, progress=progress, uncertainty=uncertainty or "entropy", **options)
         progress("writing the results", 0, 1)
-        measurements = write_segmentation(result, volume, staging)
+        measurements = write_segmentation(result, volume, staging, with_uncertainty=uncertainty is not None)
         progress("writing the results", 1, 1)
     return measurements
 

@@ -120,6 +120,45 @@ def predict_probabilities(
         return run.predict(side, slices, stride)
 
 
+def choose_preset(volume: Volume, preset="auto", modality: str = "auto", models=None):
+    """The networks for an image.
+
+    Parameters
+    ----------
+    volume, preset, modality, models
+        As of `predict_probabilities`.
+
+    Returns
+    -------
+    preset : models.Preset
+    modality : {'mr', 'ct'}
+    messages : list of str
+        How they were chosen, one sentence each.
+
+    Raises
+    ------
+    BadInputError
+        If there is no such network, or it is for another modality.
+    """
+    if models is None:
+        from .. import models
+    image = canonical_image(volume)
+    known, reason = detect_modality(Volume(image.array, image.grid, metadata=volume.metadata), modality)
+    messages = [reason] if modality == "auto" or "But" in reason else []
+    if isinstance(preset, str):
+        chosen = preset
+        preset = models.default_preset(known) if chosen == "auto" else models.find_preset(chosen)
+        if chosen == "auto":
+            messages.append(f"The network is {preset.name}, the best one for {known.upper()}.")
+    if preset.modality not in (known, "any"):
+        name = volume.source or volume.name or "the image"
+        raise BadInputError(
+            f"The network {preset.name} is for {preset.modality.upper()}, but '{name}' is taken as {known.upper()}; "
+            f"choose another network, or --modality {preset.modality} if it is one."
+        )
+    return preset, known, messages
+
+
 @dataclass(frozen=True, eq=False)
 class _Found:
     """What the networks made of one hip, on their grid: maps by role, what the scan covers, and the bone's mask."""
@@ -158,20 +197,8 @@ class _Run:
         self._cancelled = cancelled or (lambda: False)
 
     def choose(self, preset, modality):
-        canonical = Volume(self.image.array, self.image.grid, metadata=self.volume.metadata)
-        self.modality, reason = detect_modality(canonical, modality)
-        if modality == "auto" or "But" in reason:
-            self.messages.append(reason)
-        if isinstance(preset, str):
-            chosen = preset
-            preset = self.models.default_preset(self.modality) if chosen == "auto" else self.models.find_preset(chosen)
-            if chosen == "auto":
-                self.messages.append(f"The network is {preset.name}, the best one for {self.modality.upper()}.")
-        if preset.modality not in (self.modality, "any"):
-            raise BadInputError(
-                f"The network {preset.name} is for {preset.modality.upper()}, but {self.name} is taken as "
-                f"{self.modality.upper()}; choose another network, or --modality {preset.modality} if it is one."
-            )
+        preset, self.modality, said = choose_preset(self.volume, preset, modality, self.models)
+        self.messages.extend(said)
         self.preset = preset
         # Weights that are not here are complained of now, not after the femora were looked for.
         self.cards = {stage.role: self.models.card(stage) for stage in preset.stages}

@@ -57,6 +57,8 @@ class Probabilities:
         Wall time of each step.
     messages : list of str
         What was decided or fallen back to, one sentence each.
+    spread : numpy.ndarray or None
+        Where several weights answered, float32 bits of what they know differently, of the part that `window` is.
 
     Notes
     -----
@@ -72,6 +74,7 @@ class Probabilities:
     weights: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    spread: np.ndarray | None = None
     _main_parts: dict = field(default_factory=dict, init=False, repr=False)
 
     def main_part(self, number: int) -> MainPart | None:

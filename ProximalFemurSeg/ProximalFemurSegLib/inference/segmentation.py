@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
+from ..errors import BadInputError
 from ..volume import Volume
+from .fold_spread import folds_of, mean_of_folds
 from .labelling import apply_threshold
-from .pipeline import predict_probabilities
+from .pipeline import choose_preset, predict_probabilities
 from .result import SegmentationResult
-from .uncertainty import mean_of_variants
+from .uncertainty import SOURCES, mean_of_variants
 
 
 def segment(
@@ -21,7 +23,7 @@ def segment(
     postprocess="auto",
     progress=None,
     cancelled=None,
-    variants: bool = False,
+    uncertainty: str = "entropy",
     **options,
 ) -> SegmentationResult:
     """Segment the proximal femora of an image.
@@ -34,8 +36,10 @@ def segment(
         As in `predict_probabilities`, which also takes the ``options``.
     threshold, postprocess
         As in `apply_threshold`.
-    variants : bool
-        Take the mean over the image, its mirror image and shifted ones; see `uncertainty.mean_of_variants`.
+    uncertainty : {'entropy', 'variants', 'folds'}
+        Where it is to come from. ``entropy``: the probability of one run. ``variants``: the mean over the image, its
+        mirror image and shifted ones; see `uncertainty.mean_of_variants`. ``folds``: the mean over the weights of
+        several folds of a cross-validation, and the spread between them; see `fold_spread.mean_of_folds`.
 
     Returns
     -------
@@ -57,15 +61,22 @@ def segment(
     >>> result = segment(read_volume("hip.nii.gz"))  # doctest: +SKIP
     >>> result.measurements["volumes"][0]["volume_cm3"]  # doctest: +SKIP
     """
-    _check_choices(threshold, postprocess)
+    _check_choices(threshold, postprocess, uncertainty)
 
-    def predict(seen, side, progress):
+    def predict(seen, side, progress, preset=preset):
         return predict_probabilities(
             seen, preset, modality, side, device, progress=progress, cancelled=cancelled, **options
         )
 
-    average = mean_of_variants if variants else lambda volume, predict, *rest: predict(volume, *rest)
-    probabilities = average(volume, predict, side, progress)
+    if uncertainty == "folds":
+        models = options.get("models") or _models()
+        preset, modality, said = choose_preset(volume, preset, modality, models)
+        probabilities = mean_of_folds(volume, predict, folds_of(preset, models), side, progress)
+        probabilities.messages[:0] = [message for message in said if message not in probabilities.messages]
+    elif uncertainty == "variants":
+        probabilities = mean_of_variants(volume, predict, side, progress)
+    else:
+        probabilities = predict(volume, side, progress)
     started = time.perf_counter()
     if progress:
         progress("labels and volumes", 0, 1)
@@ -78,8 +89,16 @@ def segment(
     return result
 
 
-def _check_choices(threshold, postprocess) -> None:
+def _models():
+    from .. import models
+
+    return models
+
+
+def _check_choices(threshold, postprocess, uncertainty) -> None:
     """Refuse impossible choices before a network runs for minutes."""
+    if uncertainty not in SOURCES:
+        raise BadInputError(f"There is no uncertainty '{uncertainty}'; choose one of {', '.join(SOURCES)}.")
     from ..postprocessing import postprocess_steps
     from ..thresholds import OPERATING_POINTS, resolve_threshold
 

@@ -1,4 +1,8 @@
-"""Where a result is not to be trusted: the entropy of the probability, and the slices that hold most of it."""
+"""Where a result is not to be trusted: the entropy of the probability, and the slices that hold most of it.
+
+The probability can be that of one run, or the mean of several over variants of the image; the weights of several folds
+have a spread, which takes the place of the entropy (`fold_spread`).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ from dataclasses import replace
 import numpy as np
 
 from ..volume import Grid, Volume
+from .one_of_several import OneOfSeveral
 from .result import Probabilities
 
 _SHIFT_MM = 2.0
 VARIANTS = ("mirrored", "shifted forth", "shifted back")
 """What a network sees besides the image as it is, where several answers are asked for."""
+SOURCES = ("entropy", "variants", "folds")
+"""Where the uncertainty can come from; see `segmentation.segment`."""
 
 
 def entropy(probability: np.ndarray) -> np.ndarray:
@@ -44,7 +51,9 @@ def entropy(probability: np.ndarray) -> np.ndarray:
 
 
 def uncertainty(probabilities: Probabilities) -> tuple[tuple[int, int, int], Volume]:
-    """The entropy of the maps, where femora were looked for; of a cascade's two the larger one.
+    """The spread between several weights, or else the entropy of the maps, where femora were looked for.
+
+    Of a cascade's two maps the larger one counts.
 
     Returns
     -------
@@ -56,9 +65,11 @@ def uncertainty(probabilities: Probabilities) -> tuple[tuple[int, int, int], Vol
     part = probabilities.window
     start, stop = (tuple(getattr(axis, end) for axis in part) for end in ("start", "stop"))
     maps = list(probabilities.maps.values())
-    values = entropy(maps[0].array[part])
-    for other in maps[1:]:
-        np.maximum(values, entropy(other.array[part]), out=values)
+    values = probabilities.spread
+    if values is None:
+        values = entropy(maps[0].array[part])
+        for other in maps[1:]:
+            np.maximum(values, entropy(other.array[part]), out=values)
     return start, Volume(values, maps[0].grid.crop(start, stop), "uncertainty")
 
 
@@ -109,36 +120,24 @@ def mean_of_variants(volume: Volume, predict: Callable, side: str = "auto", prog
     shift adds a border of some voxels at one end, which moves the network's voxels against the image's.
     """
     count = len(VARIANTS) + 1
-    result = predict(volume, side, _OneOf(progress, count))
+    result = predict(volume, side, OneOfSeveral(progress, count))
     sums = {role: map_.array.astype(np.float32, copy=True) for role, map_ in result.maps.items()}
     for name in VARIANTS:
-        part = _OneOf(progress, count, f"{name} image: ")
+        part = OneOfSeveral(progress, count, f"{name} image: ")
         for role, array in _variant(volume, predict, side, part, name, result).items():
             sums[role] += array
     maps = {role: result.maps[role].with_array(sums[role] / count) for role in sums}
     return replace(result, maps=maps)
 
 
-class _OneOf:
-    """The progress of one of several runs over the networks, as a part of the whole."""
-
-    def __init__(self, progress, count, title=""):
-        self._progress, self._count, self._title = progress, count, title
-
-    def __call__(self, stage, done, total):
-        if self._progress is not None:
-            self._progress(self._title + stage, done, total)
-
-    def expect(self, passes):
-        tell = getattr(self._progress, "expect", None)
-        if tell is not None:
-            tell(passes * self._count)
+def known_side(found: Probabilities, asked: str) -> str:
+    """The side to ask for in further runs over the same femora: that of a lone one, once it was found."""
+    sides = [region.side for region in found.regions]
+    return asked if len(sides) != 1 or sides[0] is None else sides[0]
 
 
 def _variant(volume, predict, side, progress, name, reference) -> dict[str, np.ndarray]:
-    # The sides that were found in the image hold for its variants, too.
-    found = [region.side for region in reference.regions]
-    known = side if len(found) != 1 or found[0] is None else found[0]
+    known = known_side(reference, side)
     if name == "mirrored":
         mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
         seen = replace(volume, grid=Grid(volume.grid.shape, mirror @ volume.grid.affine))

@@ -170,7 +170,7 @@ def _page(scene, live, measurements: Mapping, volumes, regions, comparison) -> s
     parts.append(Part("How it came about", notes=[line for line in (*said, *weights) if line]))
     subtitle = (
         f"ProximalFemurSeg {__version__}. Research use only; not a medical device. "
-        f"Weights trained on {trained_on(about.network)}."
+        f"Weights trained on {trained_on(about.network, about.weights)}."
     )
     return case_page(f"Proximal femur: {image.name}", subtitle, parts)
 

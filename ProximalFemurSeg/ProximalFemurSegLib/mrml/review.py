@@ -29,8 +29,8 @@ class RankedSlice:
     point : tuple of float
         RAS mm in the world: the middle of what puts it here.
     area_mm2 : float
-        Entropy times area (mm2 of even odds), or the area that differs from the reference.
-    reason : {'uncertainty', 'error'}
+        Entropy, or spread, times area (mm2 of 1 bit), or the area that differs from the reference.
+    reason : {'uncertainty', 'spread', 'error'}
     letter : str
         Direction in the patient along which it lies, for example ``S``.
     position_mm : float
@@ -47,7 +47,7 @@ class RankedSlice:
 
 
 def slices_by_uncertainty(probabilities: Probabilities) -> list[RankedSlice]:
-    """The slices of an image, the least certain first.
+    """The slices of an image, the least certain first, or those on which several weights disagree most.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def slices_by_uncertainty(probabilities: Probabilities) -> list[RankedSlice]:
         On the image's grid in the scene's world.
     """
     start, volume = uncertainty(probabilities)
-    return _rank(volume.array, volume.grid, "uncertainty", start)
+    reason = "uncertainty" if probabilities.spread is None else "spread"
+    return _rank(volume.array, volume.grid, reason, start)
 
 
 def slices_by_error(result_node, reference_node, chosen: str = "") -> list[RankedSlice]:

@@ -15,12 +15,13 @@ from .live_mask import LiveMask
 from .result_nodes import ResultNodes, load_result, load_steps, overall_threshold, volume_of, write_measurements
 from .segmentation_node import content_time
 from .stored_probabilities import has_description, probabilities_from_nodes
+from .uncertainty_node import mark_former, put_uncertainty, stored_spread
 from .volume_node import volume_from_node
 
 MANUAL = "manual"
 
 
-def prepare(input_node, parameters: p.Parameters, variants: bool = False) -> Job:
+def prepare(input_node, parameters: p.Parameters, uncertainty: str = "entropy") -> Job:
     """The job of segmenting a volume node; its voxels are shared, and nothing in the scene is changed.
 
     Raises
@@ -41,7 +42,7 @@ def prepare(input_node, parameters: p.Parameters, variants: bool = False) -> Job
         device=parameters.device,
         threshold=parameters.threshold if manual else parameters.thresholdMethod,
         postprocess=parameters.postprocess,
-        variants=variants,
+        uncertainty=uncertainty,
     )
     problem = options.check()
     if problem:
@@ -93,13 +94,13 @@ class Session:
         """Of the run, as of the last :meth:`poll`."""
         return self._status
 
-    def start(self, variants: bool = False) -> None:
+    def start(self, uncertainty: str = "entropy") -> None:
         """Run what the parameter node says.
 
         Parameters
         ----------
-        variants : bool
-            Average over the image, its mirror image and shifted ones.
+        uncertainty : {'entropy', 'variants', 'folds'}
+            Where it is to come from; see `inference.segment`.
 
         Raises
         ------
@@ -110,7 +111,7 @@ class Session:
         input_node = p.get_reference(node, p.INPUT)
         if input_node is None:
             raise BadInputError("Choose a hip MR or CT volume first.")
-        job = prepare(input_node, p.read_parameters(node), variants)
+        job = prepare(input_node, p.read_parameters(node), uncertainty)
         self._previous = ResultNodes.from_parameter_node(node)
         self._input_id = input_node.GetID()
         self._status = Status(State.RUNNING)
@@ -173,6 +174,7 @@ class Session:
             probabilities = probabilities_from_nodes(nodes.input, nodes.probability, nodes.endosteal)
         except ProximalFemurSegError:
             return
+        probabilities.spread = stored_spread(p.get_reference(self.parameter_node, p.UNCERTAINTY), probabilities)
         self.live = self._live_mask(nodes, probabilities)
 
     @property
@@ -318,6 +320,14 @@ class Session:
         node = self.parameter_node
         modified = node.StartModify()
         nodes.to_parameter_node(node)
+        uncertainty_node = p.get_reference(node, p.UNCERTAINTY)
+        if result.probabilities.spread is not None:
+            # It cannot be made from the maps again: it is kept with the scene, shown or not.
+            scene = self._adapter.scene
+            uncertainty_node = put_uncertainty(scene, input_node, result.probabilities, uncertainty_node)
+            p.set_reference(node, p.UNCERTAINTY, uncertainty_node)
+        else:
+            mark_former(uncertainty_node)
         node.SetParameter("threshold", str(overall_threshold(result)))
         node.EndModify(modified)
         yield nodes

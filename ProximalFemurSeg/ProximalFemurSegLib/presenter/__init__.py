@@ -4,7 +4,7 @@ Desktop and browser show the same; so it is worked out, and tested, once.
 """
 
 from .devices import DeviceEntry, device_entries, device_note
-from .networks import NetworkEntry, network_card, network_entries
+from .networks import NetworkEntry, fold_count, network_card, network_entries
 from .panel import PanelState, PanelView, present, progress_percent, stage_title, status_text, time_left
 from .regions import (
     DISTAL_CHOICES,
@@ -47,6 +47,7 @@ __all__ = [
     "device_note",
     "definition_text",
     "distal_title",
+    "fold_count",
     "geometry_table",
     "neck_title",
     "network_card",

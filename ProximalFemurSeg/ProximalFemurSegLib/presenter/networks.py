@@ -67,6 +67,24 @@ def network_entries(models=None) -> tuple[NetworkEntry, ...]:
     return tuple(entries)
 
 
+def fold_count(name: str, models=None) -> int:
+    """Of how many folds of a cross-validation of a preset there are weights here.
+
+    Parameters
+    ----------
+    name : str
+        Of the preset.
+    models : optional
+        Where presets come from; by default the package's `models`.
+    """
+    if models is None:
+        from .. import models
+    try:
+        return len(models.fold_presets(models.find_preset(name)))
+    except BadInputError:
+        return 0
+
+
 def _default_data(models) -> str:
     trained = {_trained_on(models, models.default_preset(modality)) for modality in ("mr", "ct")}
     return " ".join(sorted(text for text in trained if text))

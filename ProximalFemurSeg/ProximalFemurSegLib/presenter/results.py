@@ -163,6 +163,11 @@ def slice_text(position: int, count: int, entry) -> str:
         Place in the order, from 0; how many there are.
     entry : RankedSlice
     """
+    whys = {
+        "uncertainty": _("uncertain"),
+        "spread": _("in dispute between the folds"),
+        "error": _("different"),
+    }
     return _("{position} of {count}: slice {number} at {axis} {place:.1f} mm; {area:.0f} mm\u00b2 {why}").format(
         position=position + 1,
         count=count,
@@ -170,5 +175,5 @@ def slice_text(position: int, count: int, entry) -> str:
         axis=entry.letter,
         place=abs(entry.position_mm),
         area=entry.area_mm2,
-        why=_("uncertain") if entry.reason == "uncertainty" else _("different"),
+        why=whys[entry.reason],
     )

@@ -20,6 +20,7 @@ from ..volume import Grid, Volume
 
 _STEP_BYTES = 8 << 20
 _IMAGE, _GEOMETRY, _RESULT, _LABELS = "image.npy", "image.json", "result.json", "labels.npy"
+_SPREAD = "spread.npy"
 
 
 def write_image(volume: Volume, folder: Path) -> Iterator[None]:
@@ -63,6 +64,8 @@ def write_result(result: SegmentationResult, folder: Path) -> None:
     part = result.probabilities.window
     for role, volume in result.probabilities.maps.items():
         np.save(folder / _map_name(role), np.ascontiguousarray(volume.array[part]))
+    if result.probabilities.spread is not None:
+        np.save(folder / _SPREAD, result.probabilities.spread)
     np.save(folder / _LABELS, np.ascontiguousarray(result.labels.array[part]))
     parts = [result.probabilities.main_part(number) for number in range(len(result.probabilities.regions))]
     for number, bone in enumerate(parts):
@@ -108,6 +111,9 @@ def read_result(folder: Path, image: Volume) -> Iterator[SegmentationResult | No
         part = probabilities.window
         for role, volume in maps.items():
             yield from _copy(np.load(folder / _map_name(role), mmap_mode="r"), volume.array[part])
+        if (folder / _SPREAD).is_file():
+            probabilities.spread = np.load(folder / _SPREAD)
+            yield None
         labels = empty_array(image.array.shape, np.uint8)
         yield from _copy(np.load(folder / _LABELS, mmap_mode="r"), labels[part])
         for number, about_part in enumerate(description["main_parts"]):

@@ -67,7 +67,7 @@ class InProcessRunner(Runner):
             device=options.device,
             threshold=options.threshold,
             postprocess=options.postprocess,
-            variants=options.variants,
+            uncertainty=options.uncertainty,
             progress=lambda stage, done, total: self._set(Status(State.RUNNING, Progress(stage, done, total))),
             cancelled=lambda: self._cancelled,
         )

@@ -27,8 +27,9 @@ class RunOptions:
         ``model``, ``otsu``, ``roc``, ``youden``, or a probability 0 to 1.
     postprocess : str
         ``auto``, ``none`` or steps.
-    variants : bool
-        Average over the image, its mirror image and shifted ones, to see where the answers differ.
+    uncertainty : {'entropy', 'variants', 'folds'}
+        Where it is to come from: one run, runs over the image, its mirror image and shifted ones, or over the weights
+        of several folds.
     """
 
     network: str = "auto"
@@ -37,7 +38,7 @@ class RunOptions:
     device: str = "auto"
     threshold: str | float = "model"
     postprocess: str = "auto"
-    variants: bool = False
+    uncertainty: str = "entropy"
 
     def check(self) -> str:
         """Why a run with these choices is impossible, as one sentence; empty if it is possible."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ... import presenter
+from ...fine_tuned import user_model_folder
 from ...mrml.review import slices_by_error, slices_by_uncertainty
 from ...mrml.segmentation_node import content_time
-from ...mrml.uncertainty_node import put_uncertainty
+from ...mrml.uncertainty_node import is_of_former_result, put_uncertainty
 from ...presenter import tr as _
 from .section import Section
 
@@ -17,7 +18,13 @@ class ReviewSection(Section):
         self.ui.nextSliceButton.connect("clicked(bool)", lambda checked=False: self.step(1))
         self.ui.previousSliceButton.connect("clicked(bool)", lambda checked=False: self.step(-1))
         self.ui.uncertaintyCheckBox.connect("toggled(bool)", self.on_show)
-        self.ui.variantsButton.connect("clicked(bool)", self.on_variants)
+        self.ui.variantsButton.connect("clicked(bool)", lambda checked=False: self.on_again("variants"))
+        self.ui.foldsButton.connect("clicked(bool)", lambda checked=False: self.on_again("folds"))
+        self.ui.foldsButton.toolTip = _(
+            "Runs the network with the weights of every fold of a cross-validation: where they disagree, the training "
+            "images did not decide. The mean becomes the result.\n\nThe weights come from the command cross-validate: "
+            "copy its folders fold-1, fold-2, ... to\n{folder}"
+        ).format(folder=user_model_folder())
 
     def on_rank(self, index):
         if not self.filling:
@@ -32,14 +39,26 @@ class ReviewSection(Section):
             node = self.attempt(_("The uncertainty could not be shown."), self._make_map, wait=True)
         self.logic.adapter.show_uncertainty(node if shown else None)
 
+    def show(self):
+        if not self.parameters or not self.parameters.showUncertainty:
+            return
+        if is_of_former_result(self.parameters.uncertaintyVolume):
+            self.on_show(True)
+
+    def _count_folds(self):
+        chosen = self.parameters.network
+        name = self.session.live.probabilities.network if chosen == "auto" else chosen
+        return presenter.fold_count(name)
+
     def _make_map(self):
         live, scene = self.session.live, self.logic.adapter.scene
         node = put_uncertainty(scene, live.nodes.input, live.probabilities, self.parameters.uncertaintyVolume)
         self.parameters.uncertaintyVolume = node
         return node
 
-    def on_variants(self):
-        if self.attempt(_("The uncertainty could not be refined."), self.logic.start, self.parameters, True):
+    def on_again(self, source):
+        """Run the network several times, for an uncertainty that says more than one answer can."""
+        if self.attempt(_("The uncertainty could not be refined."), self.logic.start, self.parameters, source):
             self.panel.watch()
         self.panel.refresh()
 
@@ -93,7 +112,9 @@ class ReviewSection(Section):
         self.ui.nextSliceButton.enabled = possible
         self.ui.previousSliceButton.enabled = possible and bool(self._place)
         self.ui.uncertaintyCheckBox.enabled = has_map
-        self.ui.variantsButton.enabled = has_map and not running and bool(self.logic.child)
+        can_run = has_map and not running and bool(self.logic.child)
+        self.ui.variantsButton.enabled = can_run
+        self.ui.foldsButton.enabled = can_run and self._count_folds() > 1
         if not possible:
             self._place = None
             text = _("Press Apply first.")
