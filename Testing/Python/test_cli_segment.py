@@ -187,7 +187,8 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
         raise CancelledError("Enough was seen.")
 
     monkeypatch.setattr(inference, "segment", segment, raising=False)
-    options = {"network": "vnet", "modality": "ct", "side": "right", "device": "cpu", "postprocess": "open=1,fill"}
+    options = {"network": "vnet", "modality": "ct", "side": "right", "device": "cpu", "postprocess": "open=1,fill",
+               "uncertainty": "variants"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     assert invoke("segment", mr, "--output", tmp_path, *arguments, "--threshold", "0.9").exit_code == 130
     options["preset"] = options.pop("network")
