@@ -201,6 +201,7 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
         "device": "auto",
         "threshold": "model",
         "postprocess": "auto",
+        "uncertainty": "entropy",
     }
 
 
