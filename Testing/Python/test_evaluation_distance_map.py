@@ -5,8 +5,11 @@ import pytest
 
 from command_line import assert_refused, invoke
 from ProximalFemurSegLib.errors import BadInputError
-from ProximalFemurSegLib.evaluation.distance_map import color_limit, distance_map, mask_surface
+from ProximalFemurSegLib.evaluation.comparison import ComparisonOptions, compare_pair
+from ProximalFemurSegLib.evaluation.distance_map import color_limit, distance_map
 from ProximalFemurSegLib.evaluation.distance_picture import draw_distance_map, project, standard_views
+from ProximalFemurSegLib.evaluation.mask_surface import smooth_border, stepped_border
+from ProximalFemurSegLib.evaluation.mesh_distance import distances_to_mesh
 from ProximalFemurSegLib.evaluation.surface import surface_distances
 from ProximalFemurSegLib.evaluation.vtp import write_vtp
 from ProximalFemurSegLib.volume import Grid, Volume
@@ -32,10 +35,14 @@ def enclosed_volume(points, triangles):
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("smoothing", [0.0, 1.1])
-def test_surface_encloses_the_ball_where_it_lies(grid, smoothing):
+@pytest.mark.parametrize("border", [stepped_border, smooth_border])
+def test_surface_encloses_the_ball_where_it_lies(grid, border):
     mask = ball(grid, 8.0)
-    points, triangles = mask_surface(mask.array, grid, smoothing)
+    field = border(mask.array, grid)
+    points, triangles = field.surface()
+    assert field.is_inside(grid.center + np.array([[0, 0, 0], [5.9, 0, 0], [0, 0, -10], [40, 0, 0]])).tolist() == [
+        True, True, False, False,
+    ]  # fmt: skip
     radii = np.linalg.norm(points - grid.center, axis=1)
     assert radii.mean() == pytest.approx(8.0, abs=0.4)
     assert enclosed_volume(points - grid.center, triangles) == pytest.approx(4 / 3 * np.pi * 512, rel=0.12)
@@ -44,16 +51,17 @@ def test_surface_encloses_the_ball_where_it_lies(grid, smoothing):
 
 def test_smooth_surface_has_no_steps():
     radii = [
-        np.linalg.norm(mask_surface(ball(GRIDS[0], 8.0).array, GRIDS[0], mm)[0] - GRIDS[0].center, axis=1)
-        for mm in (0.0, 1.1)
+        np.linalg.norm(border(ball(GRIDS[0], 8.0).array, GRIDS[0]).surface()[0] - GRIDS[0].center, axis=1)
+        for border in (stepped_border, smooth_border)
     ]
-    assert radii[1].std() < 0.5 * radii[0].std()
+    assert radii[1].std() < 0.25 * radii[0].std()
+    assert radii[1].mean() == pytest.approx(8.0, abs=0.05), "and it is not drawn inwards"
 
 
 def test_mask_at_the_border_is_closed():
     grid = Grid.from_parts((4, 5, 6), (1, 1, 1))
-    for smoothing in (0.0, 0.6):
-        points, triangles = mask_surface(np.ones(grid.shape, bool), grid, smoothing)
+    for border in (stepped_border, smooth_border):
+        points, triangles = border(np.ones(grid.shape, bool), grid).surface()
         edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
         assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
         assert 0 < enclosed_volume(points, triangles) <= 120
@@ -83,15 +91,50 @@ def test_shifted_ball_is_outside_on_one_side_and_inside_on_the_other(smooth):
     assert np.abs(found.distances - exact).mean() < 0.5
 
 
-@pytest.mark.parametrize("smooth", [False, True])
-def test_numbers_are_those_of_the_masks(smooth):
-    """No distance that the masks do not have, however the surface is drawn."""
+def test_drawn_as_voxels_it_has_no_distance_that_the_masks_do_not_have():
     result, reference = ball(GRIDS[0], 8.0, (1.3, 0.4, 0)), ball(GRIDS[0], 7.0)
     measured = surface_distances(result.array, reference.array, GRIDS[0])
-    found = distance_map(result, reference, smooth=smooth)
+    found = distance_map(result, reference)
     assert np.isin(found.distances, measured.result_to_reference.astype(np.float32)).all()
     assert found.distances.max() == pytest.approx(measured.result_to_reference.max(), abs=1e-6)
     assert np.array_equal(found.voxel_distances, measured.result_to_reference)
+
+
+@pytest.mark.parametrize("spacing", [(0.8, 0.8, 0.8), (1.0, 1.0, 1.6), (0.5, 0.5, 1.5)])
+@pytest.mark.parametrize("radius", [8.0, 16.0])
+def test_a_ball_one_millimetre_larger_is_so_everywhere_without_rings(spacing, radius):
+    shape = tuple(int((2 * radius + 8) / side) for side in reversed(spacing))
+    grid = Grid.from_parts(shape, spacing, (5, -8, 3), OBLIQUE)
+    middle = (0.13, 0.21, 0.07)
+    larger, smaller = ball(grid, radius + 1.0, middle), ball(grid, radius, middle)
+    steps, found = (distance_map(larger, smaller, signed=True, smooth=smooth) for smooth in (False, True))
+    assert found.distances.mean() == pytest.approx(1.0, abs=0.05)
+    assert found.distances.std() < 0.09 * max(spacing) < 0.5 * steps.distances.std()
+    within = distance_map(smaller, larger, signed=True, smooth=True)
+    assert within.distances.mean() == pytest.approx(-1.0, abs=0.05)
+    assert not distance_map(larger, larger, smooth=True).distances.any()
+
+
+def test_the_figures_do_not_depend_on_how_the_surface_is_drawn():
+    pair = ball(GRIDS[0], 8.0, (1.3, 0.4, 0)), ball(GRIDS[0], 7.0)
+    (steps, voxels), (smooth, drawn) = (compare_pair(*pair, ComparisonOptions(smooth=one)) for one in (False, True))
+    assert steps == smooth and steps["asd_mm"] > 0.5 and steps["hd95_mm"] > 1
+    assert np.array_equal(voxels.voxel_distances, drawn.voxel_distances)
+
+
+def test_distances_to_triangles_are_those_of_vtk():
+    vtk = pytest.importorskip("vtkmodules.vtkFiltersCore")
+    from ProximalFemurSegLib.mrml.distance_model import poly_data
+
+    found = distance_map(ball(GRIDS[1], 8.0), ball(GRIDS[1], 7.0, (1, 0, 2)), smooth=True)
+    exact = vtk.vtkImplicitPolyDataDistance()
+    exact.SetInput(poly_data(found))
+    points = GRIDS[1].center + np.random.default_rng(0).normal(0, 6, (400, 3))
+    expected = [abs(exact.EvaluateFunction(point)) for point in points]
+    assert distances_to_mesh(points, found.points, found.triangles) == pytest.approx(expected, abs=2e-2)
+    corner = distances_to_mesh(np.array([[0, 0, 3.0], [-3, -4, 0], [0.2, 0.2, 1]]), np.eye(3) * [1, 1, 0],
+                               np.array([[0, 1, 2]]))
+    assert corner == pytest.approx([3, 5, 1])
 
 
 def test_normals_point_outwards():

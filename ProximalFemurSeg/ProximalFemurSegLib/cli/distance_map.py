@@ -23,7 +23,8 @@ _PICTURES = (".png", ".svg", ".pdf")
               help="Which label values are bone, in both masks; may be given several times. Default: any but 0.")
 @click.option("--signed", is_flag=True, help="Negative distances where the result lies within the reference.")
 @click.option("--smooth", is_flag=True,
-              help="A smooth surface instead of the steps of voxels; the distances stay those of the masks.")
+              help="Smooth surfaces and the distances between them, instead of the steps of voxels; the mean and the "
+              "largest distance that are printed stay those of the masks.")
 @click.option("--range", "limit", type=click.FloatRange(min=0, min_open=True), metavar="MM",
               help="Where the picture's colours end, in mm. Default: a round number that fits.")
 @click.option("--side", type=click.Choice(["auto", "left", "right"]), default="auto", show_default=True,
@@ -36,7 +37,7 @@ def distance_map(result, reference, output, picture, labels, signed, smooth, lim
     """Write the surface of the mask RESULT with the distance to that of the mask REFERENCE at every point.
 
     The distance of a point is the one, in mm, from the surface voxel of RESULT next to it to the nearest surface
-    voxel of REFERENCE.
+    voxel of REFERENCE; with --smooth from the point itself to the smooth surface of REFERENCE.
     """
     from ..errors import BadInputError
     from ..evaluation.distance_map import ARRAY_NAME

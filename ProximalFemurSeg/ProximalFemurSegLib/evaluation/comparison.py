@@ -27,7 +27,7 @@ class ComparisonOptions:
     signed : bool
         Their distances are negative where the result lies within the reference.
     smooth : bool
-        Draw them smooth; the distances stay those of the masks.
+        Measure and draw them between smooth surfaces; the metrics stay those of the masks.
     limit_mm : float or None
         Where their colours end; None for a round number that fits all of them.
     interpolate : bool
