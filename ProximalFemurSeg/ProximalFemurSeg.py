@@ -29,6 +29,7 @@ from ProximalFemurSegLib.desktop.layout import register_layouts
 from ProximalFemurSegLib.desktop.sections import SECTIONS
 from ProximalFemurSegLib.desktop.self_test import SelfTest
 from ProximalFemurSegLib.mrml.session import Session
+from ProximalFemurSegLib.mrml.volume_node import is_dicom_series
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner
 from ProximalFemurSegLib.running.runner import State
 
@@ -152,6 +153,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.sections = ()
         self._guiTag = None
         self._observedSegmentation = None
+        self._seen = set()
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -185,6 +187,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         self.initializeParameterNode()
+        self.chooseNewInput()
         self.logic.ask_devices()
         self.watch()
 
@@ -193,6 +196,7 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for section in self.sections:
             section.leave()
         self._letGo()
+        self._seen = self._imageIDs()
         if not self.logic.busy:
             self.logic.rest()
 
@@ -220,6 +224,8 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.watch()
 
     def onSceneEndImport(self, caller, event):
+        # What a saved scene has chosen stays chosen, whatever its views show.
+        self._seen = self._imageIDs()
         # The batch ends after the import, and Slicer's widgets take up its nodes only then.
         qt.QTimer.singleShot(0, self.onSceneImported)
 
@@ -251,13 +257,34 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.chooseInput()
 
     def chooseInput(self):
-        """The first volume, until the user chooses one; label maps, a kind of volume to the scene, are none."""
+        """The volume in the slice views, else the first, until the user chooses one.
+
+        A DICOM study often begins with a localizer, and Slicer shows the series that it loaded last.
+        """
         if self.parameters and not self.parameters.inputVolume:
-            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            own = self.logic.session.is_own_map
-            images = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not own(node)]
+            images, shown = self._images(), self.logic.adapter.shown_volume()
             if images:
-                self.parameters.inputVolume = images[0]
+                self.parameters.inputVolume = shown if shown in images else images[0]
+
+    def chooseNewInput(self):
+        """The volume in the slice views, if it was loaded since the panel was left.
+
+        Where there is a result only a DICOM series takes its image's place: other files are loaded for comparison, too.
+        """
+        shown = self.logic.adapter.shown_volume()
+        if self.logic.running or shown not in self._images() or shown.GetID() in self._seen:
+            return
+        if not self.parameters.segmentation or is_dicom_series(shown):
+            self.parameters.inputVolume = shown
+
+    def _images(self):
+        # Label maps, a kind of volume to the scene, are none.
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        own = self.logic.session.is_own_map
+        return [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not own(node)]
+
+    def _imageIDs(self):
+        return {node.GetID() for node in self._images()}
 
     def setParameterNode(self, parameterNode):
         self._letGo()

@@ -52,6 +52,80 @@ def test_a_volume_that_comes_while_the_panel_is_open_is_chosen_a_label_map_is_no
     assert panel.ui.inputSelector.currentNode() is node, "what is chosen stays"
 
 
+def shown_in_the_slices(host, node):  # noqa: F811
+    composite = host.scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    composite = composite or host.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    composite.SetBackgroundVolumeID(node.GetID())
+
+
+def dicom_series(host):  # noqa: F811
+    """A volume as Slicer's DICOM module loads it: marked with its instances, and shown."""
+    node = add_volume(host)
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3.1 1.2.3.2")
+    shown_in_the_slices(host, node)
+    return node
+
+
+def test_of_several_series_the_one_in_the_slice_views_is_chosen(host):  # noqa: F811
+    dicom_series(host)  # the localizer
+    node = dicom_series(host)
+    add_volume(host)
+    assert open_panel(host).ui.inputSelector.currentNode() is node
+
+
+def test_a_study_loaded_after_a_result_is_what_apply_segments_next(host):  # noqa: F811
+    first = add_volume(host)
+    shown_in_the_slices(host, first)
+    panel = open_panel(host)
+    apply(host, panel)
+    result = panel.parameters.segmentation
+    panel.exit()
+    second = dicom_series(host)
+    panel.enter()
+    assert panel.ui.inputSelector.currentNode() is second
+    assert result.GetNodeReference("referenceImageGeometryRef") is first
+    panel.ui.inputSelector.setCurrentNode(first)
+    panel.exit()
+    panel.enter()
+    assert panel.ui.inputSelector.currentNode() is first, "what the user went back to stays"
+
+
+def test_a_file_loaded_beside_a_result_does_not_take_its_images_place(host):  # noqa: F811
+    node = add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    panel.exit()
+    shown_in_the_slices(host, add_volume(host))
+    panel.enter()
+    assert panel.ui.inputSelector.currentNode() is node
+    assert panel.ui.thresholdSlider.enabled is True
+
+
+def test_a_study_that_comes_in_mid_run_waits(host):  # noqa: F811
+    node = add_volume(host)
+    panel = open_panel(host, SlowRunner())
+    panel.ui.applyButton.click()
+    panel.exit()
+    dicom_series(host)
+    panel.enter()
+    assert panel.ui.inputSelector.currentNode() is node
+
+
+def test_what_dicom_seg_needs_is_said_on_the_panel(host):  # noqa: F811
+    add_volume(host)
+    panel = open_panel(host)
+    apply(host, panel)
+    panel.ui.exportCollapsibleButton.collapsed = False
+    panel.parent.show()
+    assert panel.ui.dicomButton.enabled is False
+    assert panel.ui.dicomNoteLabel.visible is True
+    assert "QuantitativeReporting" in panel.ui.dicomNoteLabel.text
+    host.headless.modules.quantitativereporting = object()
+    panel.refresh()
+    assert panel.ui.dicomButton.enabled is True
+    assert panel.ui.dicomNoteLabel.visible is False
+
+
 def test_where_the_image_is_deleted_its_probability_map_is_not_taken_for_one(host):  # noqa: F811
     node = add_volume(host)
     panel = open_panel(host)

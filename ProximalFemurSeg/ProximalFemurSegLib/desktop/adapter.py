@@ -83,6 +83,13 @@ class DesktopAdapter(Adapter):
                 editor.saveStateForUndo()
                 return
 
+    def shown_volume(self):
+        """The volume in the background of the slice views; None if there is none."""
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if composite.GetBackgroundVolumeID():
+                return self.scene.GetNodeByID(composite.GetBackgroundVolumeID())
+        return None
+
     def show_result(self, nodes) -> None:
         layout = slicer.app.layoutManager()
         if layout is None:

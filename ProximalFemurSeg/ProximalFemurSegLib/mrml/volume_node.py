@@ -120,6 +120,11 @@ def modality_of(node):
     return None
 
 
+def is_dicom_series(node) -> bool:
+    """True if a volume was loaded through Slicer's DICOM database, which notes whose instances it holds."""
+    return bool(node.GetAttribute("DICOM.instanceUIDs"))
+
+
 def subject_hierarchy_item(node):
     """(subject hierarchy node, item id) of a node, or None where the scene has no hierarchy or no item for it."""
     scene = node.GetScene()

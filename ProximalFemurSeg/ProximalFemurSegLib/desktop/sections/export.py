@@ -57,9 +57,5 @@ class ExportSection(Section):
         self.ui.reportButton.enabled = self._report is not None and self._report.exists()
         possible = self.logic.adapter.can_export_dicom()
         self.ui.dicomButton.enabled = has_result and possible
-        self.ui.dicomButton.toolTip = (
-            _("Opens Slicer's DICOM export for the segmentation.")
-            if possible
-            else _("Needs the extension QuantitativeReporting; install it from the Extensions Manager.")
-        )
+        self.ui.dicomNoteLabel.visible = not possible
         self.ui.exportNoteLabel.visible = bool(self.ui.exportNoteLabel.text)
