@@ -1,5 +1,6 @@
 """What is missing is asked for, never installed unasked."""
 
+import subprocess
 import sys
 import types
 
@@ -12,8 +13,9 @@ from ProximalFemurSegLib.errors import ProximalFemurSegError
 class Installer:
     """Stands in for slicer.packaging and slicer.util: installs nothing, remembers what was asked."""
 
-    def __init__(self, monkeypatch, missing, answer=True, old=False):
+    def __init__(self, monkeypatch, missing, answer=True, old=False, fails=None):
         self.missing, self.answer, self.installed, self.questions = list(missing), answer, [], []
+        self.fails = fails
         monkeypatch.setattr(packages, "missing_packages", lambda: list(self.missing))
         slicer = types.ModuleType("slicer")
         slicer.util = types.SimpleNamespace(confirmOkCancelDisplay=self.ask, pip_install=self.install)
@@ -33,6 +35,8 @@ class Installer:
         return self.answer
 
     def install(self, requirements):
+        if self.fails:
+            raise self.fails
         self.installed += requirements.split()
         self.missing.clear()
 
@@ -42,11 +46,12 @@ class Installer:
         self.install(" ".join(requirements))
 
     def torch(self, askConfirmation=False):
-        assert askConfirmation, "torch is large: never without asking"
-        if self.answer:
-            self.installed.append("torch")
-            self.missing.remove("torch")
-            return object()
+        assert self.questions and not askConfirmation, "torch is large: never without asking, nor twice"
+        if self.fails:
+            raise self.fails
+        self.installed.append("torch")
+        self.missing.remove("torch")
+        return object()
 
 
 def test_nothing_is_asked_when_nothing_is_missing(monkeypatch):
@@ -59,6 +64,7 @@ def test_torch_comes_through_the_pytorch_extension_and_the_rest_through_slicer(m
     installer = Installer(monkeypatch, ["torch", "click", "PIL"])
     assert packages.ensure_packages() is True
     assert installer.installed == ["torch", "click", "pillow"]
+    assert len(installer.questions) == 1 and "2 to 3 GB" in installer.questions[0]
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -81,6 +87,17 @@ def test_without_the_pytorch_extension_the_message_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(ProximalFemurSegError, match="extension 'PyTorch'"):
         packages.ensure_packages()
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize(("missing", "name"), [("torch", "PyTorch"), ("click", "click")])
+def test_an_installation_that_fails_says_so_and_what_to_look_at(monkeypatch, missing, name, old):
+    Installer(monkeypatch, [missing], fails=subprocess.CalledProcessError(1, "pip install"), old=old)
+    with pytest.raises(ProximalFemurSegError) as refusal:
+        packages.ensure_packages()
+    message = str(refusal.value)
+    assert message.startswith(f"{name} could not be installed (Command 'pip install' returned non-zero exit status 1).")
+    assert "internet" in message and "works without it" in message
 
 
 def test_what_is_missing_is_found_without_importing(monkeypatch):

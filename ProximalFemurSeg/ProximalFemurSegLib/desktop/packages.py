@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 
 from ..errors import ProximalFemurSegError
 
@@ -42,7 +43,7 @@ def ensure_packages(translate=lambda text: text) -> bool:
     Raises
     ------
     ProximalFemurSegError
-        If the PyTorch extension is not installed.
+        If the PyTorch extension is not there, or what is missing could not be installed.
     """
     missing = missing_packages()
     if "torch" in missing and not _install_torch(translate):
@@ -65,14 +66,17 @@ def _install_torch(_) -> bool:
         ) from None
     import slicer
 
-    # The extension asks as well, but for the build only; how large it is decides for many.
+    # The extension would ask as well, but not say how large it is, which decides for many.
     question = _(
         "The networks need PyTorch, which is not installed. The PyTorch extension will download the build for this "
         "computer: about 200 MB for the processor alone, 2 to 3 GB with support for an NVIDIA GPU. Install it now?"
     )
     if not slicer.util.confirmOkCancelDisplay(question):
         return False
-    return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is not None
+    try:
+        return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False) is not None
+    except Exception as error:  # of pip, of the extension, or of the import of what was half installed
+        raise _not_installed("PyTorch", error, _) from error
 
 
 def _install(requirements, _) -> bool:
@@ -85,10 +89,24 @@ def _install(requirements, _) -> bool:
         question = _("The segmentation needs these Python packages (less than 20 MB): {names}. Install them now?")
         if not slicer.util.confirmOkCancelDisplay(question.format(names=names)):
             return False
-        slicer.util.pip_install(" ".join(requirements))
+        try:
+            slicer.util.pip_install(" ".join(requirements))
+        except subprocess.CalledProcessError as error:
+            raise _not_installed(names, error, _) from error
         return True
     try:
         pip_ensure(requirements, requester="ProximalFemurSeg")
     except RuntimeError:  # the user declined
         return False
+    except subprocess.CalledProcessError as error:
+        raise _not_installed(", ".join(requirements), error, _) from error
     return True
+
+
+def _not_installed(name, error, _):
+    message = _(
+        "{name} could not be installed ({error}). The Python console (View > Python Console) has what the installer "
+        "said. Check the connection to the internet and the space on the disk, and press Apply again. Everything else "
+        "of this module works without it."
+    )
+    return ProximalFemurSegError(message.format(name=name, error=str(error).rstrip(".")))
