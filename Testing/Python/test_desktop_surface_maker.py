@@ -10,6 +10,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: the MRML lay
 
 import ProximalFemurSegLib  # noqa: E402
 from mrml_scenes import headless, make_labels, scene  # noqa: E402, F401
+from ProximalFemurSegLib.desktop import surface_maker  # noqa: E402
 from ProximalFemurSegLib.desktop.surface_maker import SurfaceMaker  # noqa: E402
 from ProximalFemurSegLib.mrml.segmentation_node import mark_automatic, update_surface, write_labels  # noqa: E402
 from ProximalFemurSegLib.running.child import Child  # noqa: E402
@@ -49,6 +50,17 @@ def test_the_child_makes_what_slicer_would_make(scene, child, tmp_path):  # noqa
     write_labels(node, make_labels() * 0, SEGMENTS)
     wait(child, maker)
     assert surface(node, "cortical_left") is None, "the masks went on in the meantime"
+
+
+def test_all_surfaces_come_at_once_or_slicer_would_make_those_that_lack(scene, child, monkeypatch):  # noqa: F811
+    brought = []
+    monkeypatch.setattr(surface_maker, "set_surface", lambda node, surfaces: brought.append(set(surfaces)))
+    # Reading one of them takes all the time that a look may take.
+    monkeypatch.setattr(surface_maker, "_MOST_SECONDS", 1e-4)
+    maker = SurfaceMaker(child)
+    maker.make(segmentation(scene, "straight", make_labels()))
+    wait(child, maker)
+    assert brought == [{"trabecular_left", "cortical_left"}]
 
 
 def test_without_a_child_that_works_the_surface_is_made_here(scene, tmp_path):  # noqa: F811

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class _Order:
     request: Request
     folder: Path
     todo: list
+    surfaces: dict = field(default_factory=dict)
 
 
 class SurfaceMaker:
@@ -64,7 +65,7 @@ class SurfaceMaker:
         self._orders[node.GetID()] = _Order(node, segments, mask_times(node), request, folder, list(segments))
 
     def poll(self) -> None:
-        """Put the surfaces into the segmentation, once they are there, a few at every call."""
+        """Take up surfaces that are there, a few at every call, and put them into the segmentation."""
         for number, order in list(self._orders.items()):
             if not order.request.over:
                 continue
@@ -72,9 +73,10 @@ class SurfaceMaker:
             if wanted and order.request.failure:
                 update_surface(order.node)
             elif wanted and mask_times(order.node) == order.when:
-                self._put(order)
+                self._take(order)
                 if order.todo:
                     continue
+                set_surface(order.node, order.surfaces)
             self._drop(number)
 
     def drop(self) -> None:
@@ -88,11 +90,10 @@ class SurfaceMaker:
             shutil.rmtree(order.folder, ignore_errors=True)
 
     @staticmethod
-    def _put(order):
-        # With each of them Slicer goes through everything that it shows of the segmentation.
+    def _take(order):
         end = time.monotonic() + _MOST_SECONDS
         while order.todo and time.monotonic() < end:
             segment_id = order.todo.pop(0)
             with np.load(surface_file(order.folder, order.segments[segment_id])) as arrays:
                 surface = polydata(arrays["points"], arrays["triangles"], arrays["normals"])
-            set_surface(order.node, {segment_id: surface})
+            order.surfaces[segment_id] = surface

@@ -188,14 +188,18 @@ def set_surface(node, surfaces: dict) -> None:
     ----------
     node : vtkMRMLSegmentationNode
     surfaces : dict of str to vtkPolyData
-        Segment ID to its surface, in the node's own coordinates; segments that have none must follow soon.
+        Segment ID to its surface, in the node's own coordinates; best for all segments, for what is lacking Slicer
+        itself makes at once.
     """
     segmentation = node.GetSegmentation()
+    # As one modification: at the first surface alone Slicer would make those of all other segments.
+    modified = node.StartModify()
     for segment_id, surface in surfaces.items():
         segmentation.GetSegment(segment_id).AddRepresentation(CLOSED_SURFACE, surface)
     segmentation.InvokeEvent(slicer.vtkSegmentation.ContainedRepresentationNamesModified)
     for segment_id in surfaces:
         segmentation.InvokeEvent(slicer.vtkSegmentation.RepresentationModified, segment_id)
+    node.EndModify(modified)
 
 
 def masks_from_segmentation(node, volume_node) -> dict[str, Volume]:

@@ -40,7 +40,13 @@ class DisplaySection(Section):
 
     def _chosen(self):
         parameters = self.parameters
-        return parameters.overlayOpacity, parameters.hideBelowThreshold, parameters.fillMasks, parameters.showSurface
+        return (
+            parameters.overlayOpacity,
+            parameters.hideBelowThreshold,
+            parameters.fillMasks,
+            parameters.showSurface,
+            self.logic.regions_shown,
+        )
 
     def refresh(self):
         self.ui.centreButton.enabled = self.parameters.segmentation is not None
