@@ -213,6 +213,15 @@ def test_regions_take_the_place_of_the_masks_in_the_views(host, panel):  # noqa:
     assert not mark.GetVisibility()
 
 
+def test_the_bone_is_shown_again_once_its_regions_are_deleted(host, panel):  # noqa: F811
+    divide(host, panel)
+    source = panel.parameters.segmentation.GetDisplayNode()
+    assert not source.GetVisibility3D()
+    host.scene.RemoveNode(panel.logic.regions.nodes.segmentation)
+    host.process_events()
+    assert source.GetVisibility3D() and panel.ui.divideButton.text == "Divide"
+
+
 def test_masks_that_changed_ask_for_another_division(host, panel):  # noqa: F811
     divide(host, panel)
     source, volume = panel.parameters.segmentation, panel.parameters.inputVolume

@@ -329,6 +329,10 @@ def test_uncertainty_is_a_map_of_bits_on_the_image(host, panel):  # noqa: F811
     assert shown.array.max() == pytest.approx(1.0, abs=0.01)
     assert np.allclose(shown.array[image.array == 50], 1.0)
     assert not shown.array[image.array == 0].any()
+    display = panel.parameters.segmentation.GetDisplayNode()
+    assert (bool(display.GetVisibility2DFill()), bool(display.GetVisibility2DOutline())) == (False, True)
+    panel.ui.uncertaintyCheckBox.click()
+    assert display.GetVisibility2DFill()
 
 
 class WithFolds(InProcessRunner):
@@ -499,9 +503,9 @@ def test_no_column_of_a_wide_table_gives_way_to_the_others(host):  # noqa: F811
     from ProximalFemurSegLib.presenter.results import ResultTable as Table
 
     table = host.qt.QTableWidget()
-    set_up_table(host.qt, table, 0)
+    set_up_table(table, 0)
     header = table.horizontalHeader()
-    fill_table(host.qt, table, Table(("Region", "Volume (cm³)"), (("Intertrochanter", "32.5"),)))
+    fill_table(table, Table(("Region", "Volume (cm³)"), (("Intertrochanter", "32.5"),)))
     assert header.sectionResizeMode(0) == host.qt.QHeaderView.Stretch
-    fill_table(host.qt, table, Table(("Region", *["Volume (cm³)"] * 4), (("Intertrochanter", *["32.5"] * 4),)))
+    fill_table(table, Table(("Region", *["Volume (cm³)"] * 4), (("Intertrochanter", *["32.5"] * 4),)))
     assert header.sectionResizeMode(0) == host.qt.QHeaderView.ResizeToContents

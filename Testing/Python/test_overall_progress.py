@@ -71,6 +71,20 @@ def test_a_pass_weighs_the_same_however_many_there_were():
     assert progress.learned()["networks"] == pytest.approx(11)
 
 
+def test_several_runs_over_one_image_count_their_networks_and_forget_nothing_of_the_first():
+    told, clock = [], Clock()
+    progress = OverallProgress(told.append, clock=clock)
+    progress.expect(3)
+    folds = [(f"fold {n} of 3: {stage}", *rest) for n in (1, 2, 3) for stage, *rest in RUN[1:3]]
+    play(clock, progress, [RUN[0], *folds, RUN[3]])
+    overall = [step.overall for step in told]
+    assert overall == sorted(overall) and overall[-1] == pytest.approx(1.0)
+    # 1 + 4 + 3 x 14 + 2 seconds' weight: after the first network 19, after the second 33.
+    assert told[15].overall == pytest.approx(19 / 49) and told[30].overall == pytest.approx(33 / 49)
+    learned = progress.learned()
+    assert learned[LOCATING] == pytest.approx(4) and learned["networks"] == pytest.approx((3 * 14 + 2 * 4) / 3)
+
+
 def test_between_two_words_the_bar_goes_on_but_never_to_the_end():
     heard = Progress("bone", 0, 1, 40.0, 0.2)
     later = [onward(heard, seconds) for seconds in (0, 10, 20, 40, 400, 40000)]

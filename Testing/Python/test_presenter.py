@@ -102,6 +102,11 @@ def test_a_step_that_is_over_has_no_time_left():
     assert status_text(over) == "Network for the bone, right femur..."
 
 
+def test_of_several_runs_it_is_said_which_one_is_at_work():
+    begun = Status(State.RUNNING, Progress("shifted forth image: finding the femora", 0, 4))
+    assert status_text(begun) == "Shifted forth image: finding the femora..."
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s left"), (0.2, "1 s left"), (59, "59 s left"), (60, "1 min 00 s left")]
 )

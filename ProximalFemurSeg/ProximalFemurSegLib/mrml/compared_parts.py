@@ -76,7 +76,7 @@ def suggest_pairs(result_node, reference_node, chosen: str = "") -> list[Pair]:
     if len(reference) > 1:
         raise BadInputError(
             f"'{reference_node.GetName()}' holds {len(reference)} structures ({_listed(reference.values())}), none of "
-            "them named a femur; choose under Reference part which of them is compared."
+            "them named a femur; choose under Part which of them is compared."
         )
     return [Pair("bone")]
 

@@ -133,7 +133,13 @@ def stage_title(stage: str) -> str:
     --------
     >>> stage_title("periosteal, left femur"), stage_title("writing the results"), stage_title("")
     ('Network for the whole bone, left femur', 'Writing the results', 'Running')
+    >>> stage_title("fold 2 of 4: periosteal, left femur")
+    'Fold 2 of 4: network for the whole bone, left femur'
     """
+    run, colon, stage = stage.rpartition(": ")
+    if run:
+        title = stage_title(stage)
+        return f"{sentence(word(run))}: {title[:1].lower()}{title[1:]}"
     role, comma, rest = stage.partition(",")
     titles = {
         "": _("Running"),

@@ -80,7 +80,7 @@ class OverallProgress:
         # A step that only begins took none of the time so far.
         self._seconds[part if done else self._part] += now - self._last
         self._last, self._part = now, part
-        if self._part == _NETWORK and stage not in self._begun:
+        if self._part == _NETWORK and stage not in self._begun and not stage.endswith(LOCATING):
             self._begun.append(stage)
         fraction = Progress(stage, done, total).fraction or 0.0
         self._reached = max(self._reached, self._fraction(self._part, fraction))
@@ -94,8 +94,9 @@ class OverallProgress:
         return seconds
 
     def _part_of(self, stage):
-        if stage == LOCATING:
-            return LOCATING
+        if stage.endswith(LOCATING):
+            # Of several runs over one image only the first begins with it.
+            return _NETWORK if self._begun else LOCATING
         if stage in _AFTER:
             return _LAST
         return BEFORE if self._part == BEFORE and stage.startswith("reading") else _NETWORK

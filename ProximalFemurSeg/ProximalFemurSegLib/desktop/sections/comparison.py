@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import qt
-
 from ... import presenter
 from ...errors import ProximalFemurSegError
 from ...evaluation.comparison import ComparisonOptions
@@ -26,7 +24,7 @@ class ComparisonSection(Section):
         self._parts = ("",)
         self.maker = ComparisonMaker(self.logic.adapter, self.logic.child, self.on_done)
         self.logic.comparison = self.maker
-        set_up_table(qt, self.ui.comparisonTable, 0)
+        set_up_table(self.ui.comparisonTable, 0)
         self.ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.on_reference)
         self.ui.referencePartComboBox.connect("currentIndexChanged(int)", self.on_part)
         self.ui.compareButton.connect("clicked(bool)", self.on_compare)
@@ -156,7 +154,7 @@ class ComparisonSection(Section):
             hint = _("Press Apply, or choose a segmentation under Advanced.")
         table = None if same else self._table()
         shown = presenter.comparison_table([] if table is None else _values(table))
-        fill_table(qt, self.ui.comparisonTable, shown)
+        fill_table(self.ui.comparisonTable, shown)
         if not self.maker.busy and self._outdated(table):
             hint = _("The masks are others than those compared: press Compare again.")
         note = "\n".join(part for part in (hint, *shown.notes) if part)

@@ -32,7 +32,8 @@ class DisplaySection(Section):
         if display is not None:
             # Regions fill the same voxels, and their surface is that of the bone.
             alone = not self.logic.regions_shown
-            display.SetVisibility2DFill(parameters.fillMasks and alone)
+            # Through a fill the colours of the uncertainty would be others.
+            display.SetVisibility2DFill(parameters.fillMasks and alone and not parameters.showUncertainty)
             display.SetVisibility2DOutline(True)
             # Two surfaces in one place would show through each other.
             covered = distances_shown(adapter.scene, parameters.segmentation)
@@ -45,6 +46,7 @@ class DisplaySection(Section):
             parameters.hideBelowThreshold,
             parameters.fillMasks,
             parameters.showSurface,
+            parameters.showUncertainty,
             self.logic.regions_shown,
         )
 

@@ -27,7 +27,7 @@ class RegionsSection(Section):
         self.logic.regions = self.regions
         self._tables, self._chosen = (), None
         for table in (self.ui.regionsTable, self.ui.geometryTable):
-            set_up_table(qt, table, 0)
+            set_up_table(table, 0)
         self.ui.divideButton.connect("clicked(bool)", self.on_divide)
         self.ui.neckComboBox.connect("currentIndexChanged(int)", self.on_definition)
         self.ui.distalComboBox.connect("currentIndexChanged(int)", self.on_definition)
@@ -80,17 +80,10 @@ class RegionsSection(Section):
         slicer.app.clipboard().setText(self._text("\t"))
 
     def on_save(self):
-        suggested = f"{self._nodes().table.GetName()}.csv"
-        path = qt.QFileDialog.getSaveFileName(None, _("Save the table"), suggested, _("Comma-separated values (*.csv)"))
-        if path:
-            self.attempt(_("The table could not be saved."), self.save, path)
-
-    def save(self, path):
-        """Write both tables as comma-separated values, an empty line between them."""
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            file.write(self._text(","))
+        self.save_table(f"{self._nodes().table.GetName()}.csv", self._text(","))
 
     def _text(self, separator):
+        """Both tables, an empty line between them."""
         return "\n".join(presenter.table_text(table, separator) for table in self._tables if table.rows)
 
     def _try(self, function):
@@ -164,8 +157,8 @@ class RegionsSection(Section):
                 presenter.geometry_table(read_table(nodes.geometry)),
             )
         shown = self._tables or (presenter.regions_table(()), presenter.geometry_table(()))
-        fill_table(qt, self.ui.regionsTable, shown[0])
-        fill_table(qt, self.ui.geometryTable, shown[1])
+        fill_table(self.ui.regionsTable, shown[0])
+        fill_table(self.ui.geometryTable, shown[1])
         live = self.session.live
         settled = nodes is not None and not self.regions.busy and not (live is not None and live.moving)
         outdated = settled and self.regions.outdated

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import qt
 import slicer
 
 from ...mrml import parameters as p
 from ...mrml.compared_parts import suggest_pairs
+from ...presenter import tr as _
+from ...whole_file import write_whole_text
 
 
 class Section:
@@ -63,6 +66,12 @@ class Section:
         with slicer.util.tryWithErrorDisplay(message, waitCursor=wait):
             return function(*arguments)
 
+    def save_table(self, suggested: str, text: str) -> None:
+        """Ask where a table, as comma-separated values, shall be saved, and save it there."""
+        path = qt.QFileDialog.getSaveFileName(None, _("Save the table"), suggested, _("Comma-separated values (*.csv)"))
+        if path:
+            self.attempt(_("The table could not be saved."), write_whole_text, path, text)
+
     def fill(self, combo_box, titles, chosen: int) -> None:
         """Put texts into a menu without taking that for a choice of the user's."""
         before, self.filling = self.filling, True
@@ -74,7 +83,7 @@ class Section:
         self.filling = before
 
 
-def fill_table(qt, widget, table) -> None:
+def fill_table(widget, table) -> None:
     """Show a presenter's table, as high as its rows: an empty one must not push the rest out of sight."""
     many = len(table.header) > 3
     widget.setColumnCount(len(table.header))
@@ -98,7 +107,7 @@ def fill_table(qt, widget, table) -> None:
     widget.visible = bool(table.rows)
 
 
-def set_up_table(qt, widget, stretched: int) -> None:
+def set_up_table(widget, stretched: int) -> None:
     """Columns as wide as their texts, one of them takes the rest."""
     widget.verticalHeader().setVisible(False)
     # Before the panel is laid out every column is narrow, and a row would be made as high as its wrapped text.
