@@ -331,8 +331,10 @@ def test_uncertainty_is_a_map_of_bits_on_the_image(host, panel):  # noqa: F811
     assert not shown.array[image.array == 0].any()
     display = panel.parameters.segmentation.GetDisplayNode()
     assert (bool(display.GetVisibility2DFill()), bool(display.GetVisibility2DOutline())) == (False, True)
+    legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
+    assert (legend.GetTitleText(), bool(legend.GetVisibility())) == ("bit", True)
     panel.ui.uncertaintyCheckBox.click()
-    assert display.GetVisibility2DFill()
+    assert display.GetVisibility2DFill() and not legend.GetVisibility()
 
 
 class WithFolds(InProcessRunner):
@@ -357,7 +359,7 @@ def test_the_spread_between_folds_can_be_asked_for_where_there_are_several(host,
     logic = panel.logic
     logic.session.use(runner)
     monkeypatch.setattr(logic.adapter, "jump", jumped.append)
-    monkeypatch.setattr(logic.adapter, "show_uncertainty", shown.append)
+    monkeypatch.setattr(logic.adapter, "show_uncertainty", lambda node, visible: shown.append(node))
     logic.child = SimpleNamespace(poll=lambda: None, end=lambda: None)
     panel.ui.uncertaintyCheckBox.click()
     for count, possible in ((0, False), (1, False), (4, True)):

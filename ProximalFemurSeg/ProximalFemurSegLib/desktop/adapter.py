@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 
 from ..mrml.adapter import Adapter
+from ..mrml.color_legend import show_legend
 from ..running.child import Child
 from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
 from .surface_maker import SurfaceMaker
@@ -37,7 +38,7 @@ class DesktopAdapter(Adapter):
         super().__init__(scene)
         self.overlay_opacity = 0.0
         self.editors = []
-        self._uncertainty, self._layout_before = None, None
+        self._layout_before = None
         self._surfaces = None if child is None else SurfaceMaker(child)
 
     @property
@@ -52,7 +53,6 @@ class DesktopAdapter(Adapter):
 
     def forget(self) -> None:
         """The scene is being closed."""
-        self._uncertainty = None
         if self._surfaces is not None:
             self._surfaces.drop()
 
@@ -104,12 +104,14 @@ class DesktopAdapter(Adapter):
             return
         self._show_layer(probability_node if opacity > 0 else None, probability_node, opacity)
 
-    def show_uncertainty(self, node) -> None:
-        """Lay a map of uncertainty over the slice views; None takes it away."""
-        if slicer.app.layoutManager() is None:
+    def show_uncertainty(self, node, visible: bool) -> None:
+        """Lay a map of uncertainty over the slice views, with the legend of its colours, or take it away."""
+        if node is None:
             return
-        self._show_layer(node, self._uncertainty, 0.6)
-        self._uncertainty = node
+        if slicer.app.layoutManager() is not None:
+            self._show_layer(node if visible else None, node, 0.6)
+        # Views look for what a legend belongs to only when the legend changes.
+        show_legend(node.GetDisplayNode(), visible)
 
     def show_label_map(self, node, visible: bool) -> None:
         """Outline a label map in the slice views, or take it away; to its display node they pay no heed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..evaluation.distance_map import ARRAY_NAME, DistanceMap, color_limit
+from .color_legend import add_legend
 from .matrices import matrix_to_world
 
 # Values from 0 to 1 and their colours; the scale is stretched to the distances. The same two scales as in pictures.
@@ -57,7 +58,7 @@ def create_distance_model(
     display.SetAndObserveColorNodeID(_color_node(scene, *(_SIGNED if surface.signed else _UNSIGNED)).GetID())
     display.SetScalarVisibility(True)
     if legend:
-        _add_legend(display, surface.signed)
+        add_legend(display, "mm, + outside" if surface.signed else "distance (mm)")
     return node
 
 
@@ -105,17 +106,3 @@ def _color_node(scene, name: str, colors):
     for number, color in enumerate(parts):
         node.SetColor(number, str(number), *map(float, color), 1.0)
     return node
-
-
-def _add_legend(display, signed: bool) -> None:
-    import slicer
-
-    if not hasattr(slicer, "vtkSlicerColorLogic"):
-        return
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(display)
-    if legend is not None:
-        legend.SetTitleText("mm, + outside" if signed else "distance (mm)")
-        legend.SetLabelFormat("%.3g")
-        # Its letters grow with it; Slicer's own size covers the bone in a small view.
-        legend.SetSize(0.1, 0.35)
-        legend.SetPosition(0.98, 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..inference.uncertainty import uncertainty
+from .color_legend import add_legend
 from .matrices import matrix_from_numpy
 from .volume_node import array_from_node, local_affine, set_voxels
 
@@ -94,3 +95,5 @@ def _set_display(scene, node, least, most):
     display.SetAutoThreshold(False)
     display.SetApplyThreshold(True)
     display.SetThreshold(least, 1.0)
+    # Whoever lays it over the slices shows the legend, too.
+    add_legend(display, "bit", visible=False)

@@ -37,7 +37,7 @@ class ReviewSection(Section):
         node = self.parameters.uncertaintyVolume
         if shown and self.session.live is not None:
             node = self.attempt(_("The uncertainty could not be shown."), self._make_map, wait=True)
-        self.logic.adapter.show_uncertainty(node if shown else None)
+        self.logic.adapter.show_uncertainty(node, shown)
 
     def show(self):
         if not self.parameters or not self.parameters.showUncertainty:
