@@ -28,6 +28,7 @@ from ProximalFemurSegLib.desktop.adapter import DesktopAdapter
 from ProximalFemurSegLib.desktop.layout import register_layouts
 from ProximalFemurSegLib.desktop.sections import SECTIONS
 from ProximalFemurSegLib.desktop.self_test import SelfTest
+from ProximalFemurSegLib.mrml.result_nodes import hide, volume_of
 from ProximalFemurSegLib.mrml.session import Session
 from ProximalFemurSegLib.mrml.volume_node import is_dicom_series
 from ProximalFemurSegLib.running.child_process import ChildProcessRunner
@@ -173,6 +174,9 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
+        selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        if selection:
+            self.addObserver(selection, vtk.vtkCommand.ModifiedEvent, self.onActiveVolume)
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -252,6 +256,14 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not slicer.mrmlScene.IsImporting():
             qt.QTimer.singleShot(0, self.chooseInput)
 
+    def onActiveVolume(self, caller, event):
+        # The views follow after the event; Slicer's DICOM database can be a panel beside this one.
+        qt.QTimer.singleShot(0, self.onVolumeShown)
+
+    def onVolumeShown(self):
+        if self.parameters and is_dicom_series(self.logic.adapter.shown_volume()):
+            self.chooseNewInput()
+
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
         self.chooseInput()
@@ -267,14 +279,19 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.parameters.inputVolume = shown if shown in images else images[0]
 
     def chooseNewInput(self):
-        """The volume in the slice views, if it was loaded since the panel was left.
+        """The volume in the slice views, if it was loaded since this was last asked.
 
         Where there is a result only a DICOM series takes its image's place: other files are loaded for comparison, too.
         """
-        shown = self.logic.adapter.shown_volume()
-        if self.logic.running or shown not in self._images() or shown.GetID() in self._seen:
+        shown, seen = self.logic.adapter.shown_volume(), self._seen
+        self._seen = self._imageIDs()
+        if self.logic.running or shown not in self._images() or shown.GetID() in seen:
             return
-        if not self.parameters.segmentation or is_dicom_series(shown):
+        before = self.parameters.segmentation
+        if not before or is_dicom_series(shown):
+            if before and volume_of(before) is not shown:
+                # Nobody shall see one patient's bone over another's image.
+                hide(before)
             self.parameters.inputVolume = shown
 
     def _images(self):

@@ -5,9 +5,9 @@ from math import prod
 import pytest
 import torch
 
-from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
+from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError, is_out_of_memory
 from ProximalFemurSegLib.inference.devices import choose_device, describe_device, fast_precision
-from ProximalFemurSegLib.inference.engine import Engine, is_out_of_memory
+from ProximalFemurSegLib.inference.engine import Engine
 from ProximalFemurSegLib.inference.plan import exact_plan, plan_windows, sliding_plan
 from ProximalFemurSegLib.inference.windows import window_starts
 from ProximalFemurSegLib.networks import build_network
@@ -104,6 +104,9 @@ def test_other_errors_of_a_network_are_not_hidden():
         (torch.OutOfMemoryError("x"), True),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("itk::ERROR: Image(0x1): Failed to allocate memory for image."), True),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for a convolution forward propagation"), False),
         (RuntimeError("shape mismatch"), False),
         (KeyError("out of memory"), False),
     ],

@@ -83,11 +83,29 @@ def test_a_study_loaded_after_a_result_is_what_apply_segments_next(host):  # noq
     second = dicom_series(host)
     panel.enter()
     assert panel.ui.inputSelector.currentNode() is second
+    assert not result.GetDisplayNode().GetVisibility(), "one patient's bone over another's image"
+    assert panel.ui.statusLabel.text == "", "nothing was done on this image"
+    assert panel.ui.messageLabel.text == (
+        f"These are the volumes of '{result.GetName()}', which is of '{first.GetName()}'."
+    )
     assert result.GetNodeReference("referenceImageGeometryRef") is first
     panel.ui.inputSelector.setCurrentNode(first)
     panel.exit()
     panel.enter()
     assert panel.ui.inputSelector.currentNode() is first, "what the user went back to stays"
+
+
+def test_a_study_loaded_from_the_database_beside_the_panel_is_chosen_a_file_is_not(host):  # noqa: F811
+    selection = host.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    assert selection.GetID() == "vtkMRMLSelectionNodeSingleton"
+    first = add_volume(host)
+    panel = open_panel(host)
+    for load, chosen in ((add_volume, 0), (dicom_series, 1)):
+        node = load(host)
+        shown_in_the_slices(host, node)
+        selection.SetActiveVolumeID(node.GetID())
+        host.process_events()
+        assert panel.ui.inputSelector.currentNode() is (first, node)[chosen]
 
 
 def test_a_file_loaded_beside_a_result_does_not_take_its_images_place(host):  # noqa: F811

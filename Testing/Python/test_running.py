@@ -221,6 +221,26 @@ def test_a_child_that_the_system_ends_is_told_from_a_crash(child):
     assert "signal 9" in status.message
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("kill -9 $$", "want of memory"),
+        ("sh -c 'kill -9 $$'; exit $?", "ended by the system (signal 9)"),
+        ("kill -11 $$", "crashed, or was ended by the system"),
+        ("echo 'error: [python-real] exit abnormally - Report the problem.'; exit 1", "crashed, or was ended by"),
+        ("echo 'ModuleNotFoundError'; exit 1", "ended unexpectedly (exit code 1); its log tells more"),
+    ],
+    ids=["killed", "killed-behind-a-shell", "segmentation-fault", "killed-behind-slicers-launcher", "python-error"],
+)
+def test_how_a_process_ended_is_told_through_what_started_it(tmp_path, end, words):
+    child = Child(["sh", "-c", f"read line; {end}"], folder=tmp_path)
+    request = child.ask("segment")
+    wait_for(lambda: (child.poll(), request.over)[1])
+    assert words in request.failure
+    child.end()
+
+
 def test_a_program_that_does_not_exist_is_a_failure_not_an_exception(tmp_path):
     runner = ChildProcessRunner(Child([str(tmp_path / "nowhere")], folder=tmp_path))
     runner.start(Job(IMAGE))
@@ -248,6 +268,15 @@ def test_the_worker_answers_what_else_it_is_asked(tmp_path):
     worker.serve([{"number": 1, "task": "double", "value": 21}, {"number": 2, "task": "unknown"}])
     assert said[0] == {"number": 1, "reply": {"value": 42}}
     assert said[1]["number"] == 2 and "unknown" in said[1]["failure"]
+
+
+def test_a_worker_without_memory_says_so_and_lives_on():
+    said = []
+    worker = Worker(said.append)
+    worker.tasks["want"] = lambda number, size: {"size": len(np.ones(size, np.uint8))}
+    worker.serve([{"number": 1, "task": "want", "size": 10**15}, {"number": 2, "task": "want", "size": 5}])
+    assert said[0]["failure"].startswith("The computer's memory is too small for this image; close other programs")
+    assert said[1] == {"number": 2, "reply": {"size": 5}}
 
 
 def test_a_run_in_this_process_passes_the_options_on_and_reports():

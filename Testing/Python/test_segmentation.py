@@ -8,7 +8,7 @@ import torch
 from skimage.filters import threshold_otsu
 
 import simple_hips as hips
-from ProximalFemurSegLib.errors import BadInputError, CancelledError
+from ProximalFemurSegLib.errors import BadInputError, CancelledError, ProximalFemurSegError
 from ProximalFemurSegLib.inference import apply_threshold, predict_probabilities, segment
 from ProximalFemurSegLib.orientation import Reorientation
 from ProximalFemurSegLib.volume import Grid, Volume
@@ -484,6 +484,16 @@ def test_memory_that_runs_out_in_a_real_run_changes_nothing_but_the_messages():
     result = run(volume, models=hips.fake_models(periosteal=Small(0.0)))
     assert any("smaller" in m or "windows of" in m for m in result.messages)
     assert result.probability.array == pytest.approx(expected.probability.array, abs=1e-4)
+
+
+def test_memory_that_runs_out_after_the_networks_is_said_in_a_sentence():
+    def want_more(stage, done, total):
+        if stage == "labels and volumes":
+            torch.empty(10**15)
+
+    volume = hips.hip_image(hips.centred((60, 50, 90), (4, 4, 4), LPS))
+    with pytest.raises(ProximalFemurSegError, match="memory is too small for this image; .* crop the image"):
+        run(volume, progress=want_more)
 
 
 def test_the_record_of_a_run_is_complete():

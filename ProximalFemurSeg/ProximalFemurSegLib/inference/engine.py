@@ -10,7 +10,7 @@ from math import prod
 import torch
 
 from ..cpu_tuning import tune_malloc
-from ..errors import BadInputError, ProximalFemurSegError
+from ..errors import BadInputError, ProximalFemurSegError, is_out_of_memory
 from ..networks import use_channels_last
 from .devices import choose_device, describe_device, fast_precision
 from .plan import LEAST_SLABS, plan_windows, sliding_plan
@@ -25,21 +25,6 @@ _PLANAR_BYTES = 32
 # its maps has to stay under 3 GB.
 _CPU_MEMORY = 1.25e9
 _GPU_SHARE = 0.7
-_MEMORY_PHRASES = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "bad allocation",
-    "alloc_failed",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if an exception says that memory ran out, on any device and in any version of torch."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _MEMORY_PHRASES)
 
 
 class Engine:

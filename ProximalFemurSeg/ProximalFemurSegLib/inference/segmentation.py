@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..errors import BadInputError
+from ..errors import BadInputError, memory_explained
 from ..volume import Volume
 from .fold_spread import folds_of, mean_of_folds
 from .labelling import apply_threshold
@@ -13,6 +13,7 @@ from .result import SegmentationResult
 from .uncertainty import SOURCES, mean_of_variants
 
 
+@memory_explained()
 def segment(
     volume: Volume,
     preset="auto",

@@ -269,7 +269,8 @@ class Session:
         volume = volume_of(segmentation) or p.get_reference(node, p.INPUT)
         if volume is None or volume.GetImageData() is None:
             return {}
-        when = (volume.GetID(), *content_time(segmentation))
+        chosen = p.get_reference(node, p.INPUT)
+        when = (volume.GetID(), chosen and chosen.GetID(), *content_time(segmentation))
         if when != self._counted[0]:
             try:
                 rows = measure_segmentation(ResultNodes(input=volume, segmentation=segmentation))
@@ -277,12 +278,18 @@ class Session:
                 self._counted = (when, {"messages": [str(error)]})
             else:
                 self._counted = (when, {"volumes": rows})
+                if chosen is not None and chosen is not volume:
+                    said = f"These are the volumes of '{segmentation.GetName()}', which is of '{volume.GetName()}'."
+                    self._counted[1]["messages"] = [said]
         return self._counted[1]
 
     def panel_state(self, network: NetworkEntry | None = None) -> PanelState:
         """What a panel has to show."""
         input_node = p.get_reference(self.parameter_node, p.INPUT)
-        state = PanelState(network=network, status=self._status)
+        # How a run ended says nothing of another image.
+        other = input_node is not None and self._input_id not in (None, input_node.GetID())
+        status = Status(State.IDLE) if other and self._status.over else self._status
+        state = PanelState(network=network, status=status)
         if input_node is not None:
             problem = ""
             try:

@@ -122,7 +122,7 @@ def modality_of(node):
 
 def is_dicom_series(node) -> bool:
     """True if a volume was loaded through Slicer's DICOM database, which notes whose instances it holds."""
-    return bool(node.GetAttribute("DICOM.instanceUIDs"))
+    return node is not None and bool(node.GetAttribute("DICOM.instanceUIDs"))
 
 
 def subject_hierarchy_item(node):

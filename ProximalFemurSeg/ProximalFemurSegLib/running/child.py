@@ -19,6 +19,8 @@ from .process_tree import end_process_tree, start_process
 from .progress import Progress, read_progress
 
 _LOG_CHARACTERS = 20_000
+_KILLED, _SIGNALS = 9, 65
+_LAUNCHER_SAYS = "exit abnormally"
 
 
 @dataclass(eq=False)
@@ -132,7 +134,7 @@ class Child:
         self._read(to_the_end=code is not None)
         if code is not None and self._open:
             for request in self._open.values():
-                request.failure = _death(code)
+                request.failure = _death(code, self._life.log)
             self._open.clear()
 
     def end(self) -> None:
@@ -196,10 +198,17 @@ class Child:
         return True
 
 
-def _death(code: int) -> str:
-    if code < 0:
+def _death(code: int, log: Sequence[str]) -> str:
+    # A shell passes the signal that ended a program on as 128 more than it, Slicer's launcher only in words.
+    signal = -code if code < 0 else code - 128
+    if signal == _KILLED:
         return (
-            f"The segmentation process was ended by the system (signal {-code}), most likely for want of memory; "
+            f"The segmentation process was ended by the system (signal {signal}), most likely for want of memory; "
             "close other programs, or choose a smaller network or the CPU."
+        )
+    if 0 < signal < _SIGNALS or any(_LAUNCHER_SAYS in line for line in log[-3:]):
+        return (
+            "The segmentation process crashed, or was ended by the system for want of memory; its log tells more. "
+            "Close other programs, or choose a smaller network or the CPU."
         )
     return f"The segmentation process ended unexpectedly (exit code {code}); its log tells more."

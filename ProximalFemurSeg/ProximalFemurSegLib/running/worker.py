@@ -14,7 +14,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from ..errors import ProximalFemurSegError
+from ..errors import ProximalFemurSegError, memory_explained
 from .exchange import read_image, write_result
 from .overall import BEFORE, LOCATING, OverallProgress
 from .progress import Progress
@@ -46,7 +46,8 @@ class Worker:
         for request in requests:
             number, task = request.pop("number"), request.pop("task")
             try:
-                reply = self.tasks[task](number, **request)
+                with memory_explained():
+                    reply = self.tasks[task](number, **request)
                 self._say({"number": number, "reply": reply})
             except ProximalFemurSegError as error:
                 self._say({"number": number, "failure": str(error)})
