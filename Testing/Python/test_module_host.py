@@ -15,7 +15,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed: the module i
 pytest.importorskip("PySide6", reason="PySide6 is not installed: the module is not driven here")
 
 from host.application import running  # noqa: E402
-from panel_driver import add_volume, apply, host, mask, open_panel, rows  # noqa: E402, F401
+from panel_driver import add_volume, apply, draw, host, mask, open_panel, rows  # noqa: E402, F401
 from ProximalFemurSegLib.desktop import stand_in  # noqa: E402
 from ProximalFemurSegLib.errors import BadInputError  # noqa: E402
 from ProximalFemurSegLib.mrml import parameters as p  # noqa: E402
@@ -138,10 +138,40 @@ def test_what_dicom_seg_needs_is_said_on_the_panel(host):  # noqa: F811
     assert panel.ui.dicomButton.enabled is False
     assert panel.ui.dicomNoteLabel.visible is True
     assert "QuantitativeReporting" in panel.ui.dicomNoteLabel.text
-    host.headless.modules.quantitativereporting = object()
+    host.headless.modules.dicomPlugins = {"DICOMSegmentationPlugin": object}
+    panel.refresh()
+    assert panel.ui.dicomButton.enabled is False
+    assert panel.ui.dicomNoteLabel.text == "DICOM SEG needs an image from Slicer's DICOM database."
+    panel.parameters.inputVolume.SetAttribute("DICOM.instanceUIDs", "1.2.3.1 1.2.3.2")
     panel.refresh()
     assert panel.ui.dicomButton.enabled is True
     assert panel.ui.dicomNoteLabel.visible is False
+
+
+@pytest.mark.parametrize(("edited", "kind"), [(False, "AUTOMATIC"), (True, "SEMIAUTOMATIC")])
+def test_a_dicom_seg_says_what_drew_it(host, monkeypatch, edited, kind):  # noqa: F811
+    import vtk
+
+    add_volume(host).SetAttribute("DICOM.instanceUIDs", "1.2.3.1 1.2.3.2")
+    panel = open_panel(host)
+    apply(host, panel)
+    if edited:
+        draw(host, panel)
+    host.headless.modules.dicomPlugins = {"DICOMSegmentationPlugin": object}
+    exported = []
+    monkeypatch.setattr(panel.logic.adapter, "export_dicom", exported.append)
+    panel.refresh()
+    before = mask(panel)
+    panel.ui.dicomButton.click()
+    segmentation = exported[0].GetSegmentation()
+    said = {}
+    for tag in ("DICOM.SegmentAlgorithmType", "DICOM.SegmentAlgorithmName"):
+        said[tag] = vtk.mutable("")
+        assert segmentation.GetSegment("trabecular_left").GetTag(tag, said[tag])
+    assert str(said["DICOM.SegmentAlgorithmType"]) == kind
+    assert str(said["DICOM.SegmentAlgorithmName"]).startswith("ProximalFemurSeg")
+    host.process_events(300)
+    assert np.array_equal(mask(panel), before) and panel.ui.thresholdSlider.enabled is not edited
 
 
 def test_where_the_image_is_deleted_its_probability_map_is_not_taken_for_one(host):  # noqa: F811

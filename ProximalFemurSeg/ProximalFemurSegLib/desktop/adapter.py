@@ -181,8 +181,8 @@ class DesktopAdapter(Adapter):
             show_layout(layout, table_node)
 
     def can_export_dicom(self) -> bool:
-        """True where the extension that writes DICOM SEG is installed."""
-        return hasattr(slicer.modules, "quantitativereporting")
+        """True where something is installed that writes DICOM SEG: newer versions of Slicer do, or an extension."""
+        return "DICOMSegmentationPlugin" in getattr(slicer.modules, "dicomPlugins", {})
 
     def export_dicom(self, segmentation_node) -> None:
         """Open Slicer's export dialog for a segmentation."""

@@ -52,3 +52,21 @@ def get_terminology(segment) -> str:
     entry = vtk.mutable("")
     segment.GetTag(segment.GetTerminologyEntryTagName(), entry)
     return str(entry)
+
+
+def state_algorithm(segmentation, name: str, edited: bool) -> None:
+    """Say in every segment of a vtkSegmentation what drew it, as a DICOM SEG has to.
+
+    Parameters
+    ----------
+    segmentation : vtkSegmentation
+        Where nothing is said, Slicer writes that it was drawn by hand.
+    name : str
+        Of the algorithm; DICOM takes 64 characters.
+    edited : bool
+        Whether somebody corrected the masks: then they are semiautomatic.
+    """
+    for segment_id in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segment_id)
+        segment.SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC" if edited else "AUTOMATIC")
+        segment.SetTag("DICOM.SegmentAlgorithmName", name[:64])

@@ -9,6 +9,8 @@ import qt
 import slicer
 
 from ...mrml.case_export import export_case, files_of_case
+from ...mrml.terminology import state_algorithm
+from ...mrml.volume_node import is_dicom_series
 from ...presenter import tr as _
 from ..page_pdf import can_write_pdf, write_pdf
 from .section import Section
@@ -46,7 +48,10 @@ class ExportSection(Section):
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._report)))
 
     def on_dicom(self):
-        self.logic.adapter.export_dicom(self.parameters.segmentation)
+        live = self.session.live
+        name = f"ProximalFemurSeg {self.session.measurements().get('network', '')}".strip()
+        state_algorithm(live.nodes.segmentation.GetSegmentation(), name, live.edited)
+        self.logic.adapter.export_dicom(live.nodes.segmentation)
 
     def refresh(self):
         if not self.parameters:
@@ -56,6 +61,12 @@ class ExportSection(Section):
         self.ui.exportButton.enabled = has_result and bool(folder) and Path(folder).is_dir() and not self.logic.running
         self.ui.reportButton.enabled = self._report is not None and self._report.exists()
         possible = self.logic.adapter.can_export_dicom()
-        self.ui.dicomButton.enabled = has_result and possible
-        self.ui.dicomNoteLabel.visible = not possible
+        from_database = has_result and is_dicom_series(self.session.live.nodes.input)
+        self.ui.dicomButton.enabled = possible and from_database
+        self.ui.dicomNoteLabel.text = (
+            _("DICOM SEG needs an image from Slicer's DICOM database.")
+            if possible
+            else _("DICOM SEG needs the extension QuantitativeReporting.")
+        )
+        self.ui.dicomNoteLabel.visible = not possible or (has_result and not from_database)
         self.ui.exportNoteLabel.visible = bool(self.ui.exportNoteLabel.text)
