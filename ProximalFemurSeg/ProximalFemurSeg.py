@@ -267,6 +267,8 @@ class ProximalFemurSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
         self.chooseInput()
+        for section in self.sections:
+            section.take_up()
 
     def chooseInput(self):
         """The volume in the slice views, else the first, until the user chooses one.

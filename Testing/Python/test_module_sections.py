@@ -337,6 +337,33 @@ def test_uncertainty_is_a_map_of_bits_on_the_image(host, panel):  # noqa: F811
     assert display.GetVisibility2DFill() and not legend.GetVisibility()
 
 
+def test_one_map_at_a_time_lies_over_the_image(host, panel):  # noqa: F811
+    box, slider = panel.ui.uncertaintyCheckBox, panel.ui.overlaySlider
+    slider.value = 0.5
+    box.click()
+    legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
+    assert (box.checked, slider.value, bool(legend.GetVisibility())) == (True, 0.0, True)
+    slider.value = 0.3
+    assert (box.checked, slider.value, bool(legend.GetVisibility())) == (False, pytest.approx(0.3), False)
+    assert panel.parameters.showUncertainty is False
+    slider.value = 0.0
+    box.click()
+    assert (box.checked, slider.value, bool(legend.GetVisibility())) == (True, 0.0, True)
+    assert host.said.errors == []
+
+
+def test_the_legend_of_a_scene_that_was_opened_is_drawn_anew(host, panel):  # noqa: F811
+    panel.ui.uncertaintyCheckBox.click()
+    legend = host.scene.GetFirstNodeByClass("vtkMRMLColorLegendDisplayNode")
+    before = legend.GetMTime()
+    panel.onSceneImported()
+    assert legend.GetMTime() > before and legend.GetVisibility()
+    panel.ui.uncertaintyCheckBox.click()
+    before = legend.GetMTime()
+    panel.onSceneImported()
+    assert legend.GetMTime() == before and not legend.GetVisibility()
+
+
 class WithFolds(InProcessRunner):
     """Of several folds the networks disagree by half a bit on one slice."""
 
@@ -415,6 +442,30 @@ def test_a_case_is_saved_as_files_that_open_elsewhere(host, panel, tmp_path):  #
     panel.ui.exportButton.click()
     assert "hip-report.html" in host.said.questions[-1]
     assert (tmp_path / "hip-report.html").stat().st_mtime_ns == before
+
+
+def test_the_uncertainty_is_saved_with_the_case_while_it_is_of_this_result(host, panel, tmp_path):  # noqa: F811
+    import SimpleITK as sitk
+
+    def export(name):
+        folder = tmp_path / name
+        folder.mkdir()
+        panel.ui.exportPathEdit.currentPath = str(folder)
+        panel.ui.exportButton.click()
+        assert host.said.errors == []
+        return folder / "hip-uncertainty.nrrd"
+
+    assert not export("never shown").exists()
+    panel.ui.uncertaintyCheckBox.click()
+    saved = sitk.ReadImage(str(export("shown")))
+    p = np.clip(stand_in.ball_image().array / 100.0, 1e-12, 1 - 1e-12)
+    assert np.allclose(sitk.GetArrayFromImage(saved), -(p * np.log2(p) + (1 - p) * np.log2(1 - p)), atol=0.01)
+    probability = sitk.ReadImage(str(tmp_path / "shown" / "hip-probability.nrrd"))
+    assert saved.GetSpacing() == pytest.approx(probability.GetSpacing())
+    panel.ui.uncertaintyCheckBox.click()
+    assert export("kept").exists()
+    apply(host, panel)
+    assert not export("of a former result").exists()
 
 
 def test_display_choices_reach_masks_and_maps(host, panel):  # noqa: F811

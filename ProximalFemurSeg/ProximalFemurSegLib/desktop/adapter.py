@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from ..mrml.adapter import Adapter
-from ..mrml.color_legend import show_legend
+from ..mrml.color_legend import renew_legend, show_legend
 from ..running.child import Child
 from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
 from .surface_maker import SurfaceMaker
@@ -112,6 +112,11 @@ class DesktopAdapter(Adapter):
             self._show_layer(node if visible else None, node, 0.6)
         # Views look for what a legend belongs to only when the legend changes.
         show_legend(node.GetDisplayNode(), visible)
+
+    def renew_legend(self, node) -> None:
+        """Have the views look again for what the legend of a map that they show belongs to."""
+        if node is not None:
+            renew_legend(node.GetDisplayNode())
 
     def show_label_map(self, node, visible: bool) -> None:
         """Outline a label map in the slice views, or take it away; to its display node they pay no heed."""

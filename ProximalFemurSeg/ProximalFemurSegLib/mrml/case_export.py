@@ -25,12 +25,14 @@ from .region_nodes import find_regions
 from .region_state import definition_of, is_outdated
 from .segmentation_node import masks_from_segmentation
 from .table_node import read_table
+from .uncertainty_node import is_of_result
 from .volume_node import volume_from_node
 
 _ENDINGS = {
     "segmentation": ".seg.nrrd",
     "probability": "-probability.nrrd",
     "endosteal": "-probability-endosteal.nrrd",
+    "uncertainty": "-uncertainty.nrrd",
     "table": "-volumes.csv",
     "comparison": "-comparison.csv",
     "regions": "-regions.csv",
@@ -51,7 +53,7 @@ def files_of_case(nodes, folder) -> list[Path]:
     return [Path(folder, name) for name in names]
 
 
-def export_case(adapter, live, reference, folder, print_page=None) -> list[Path]:
+def export_case(adapter, live, reference, folder, print_page=None, uncertainty=None) -> list[Path]:
     """Write everything about a case into a folder, all of it or nothing; files of an earlier export are replaced.
 
     Parameters
@@ -64,6 +66,8 @@ def export_case(adapter, live, reference, folder, print_page=None) -> list[Path]
     folder : path-like
     print_page : callable, optional
         Called as print_page(html, path) to write the report as PDF, too.
+    uncertainty : vtkMRMLScalarVolumeNode, optional
+        The map of uncertainty, saved with the case unless it is of an earlier result.
 
     Returns
     -------
@@ -82,7 +86,9 @@ def export_case(adapter, live, reference, folder, print_page=None) -> list[Path]
         for role in ("probability", "endosteal"):
             node = getattr(nodes, role)
             if node is not None:
-                _save_node(node, "vtkMRMLVolumeArchetypeStorageNode", staging / (stem + _ENDINGS[role]))
+                _save_volume(node, staging / (stem + _ENDINGS[role]))
+        if is_of_result(uncertainty):
+            _save_volume(uncertainty, staging / (stem + _ENDINGS["uncertainty"]))
         measurements = live.measurements()
         volumes = presenter.result_table(measurements)
         _write(staging / (stem + _ENDINGS["table"]), presenter.table_text(volumes, ","))
@@ -173,6 +179,10 @@ def _page(scene, live, measurements: Mapping, volumes, regions, comparison) -> s
         f"Weights trained on {trained_on(about.network, about.weights)}."
     )
     return case_page(f"Proximal femur: {image.name}", subtitle, parts)
+
+
+def _save_volume(node, path: Path) -> None:
+    _save_node(node, "vtkMRMLVolumeArchetypeStorageNode", path)
 
 
 def _save_node(node, storage_class, path: Path) -> None:

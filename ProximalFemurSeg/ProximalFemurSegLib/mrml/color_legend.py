@@ -21,7 +21,19 @@ def add_legend(display, title: str, visible: bool = True) -> None:
 
 def show_legend(display, visible: bool) -> None:
     """Show the legend of a display node or not: it would stay in slices that the volume was taken from."""
-    if hasattr(slicer, "vtkSlicerColorLogic"):
-        legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)
-        if legend is not None:
-            legend.SetVisibility(visible)
+    legend = _legend(display)
+    if legend is not None:
+        legend.SetVisibility(visible)
+
+
+def renew_legend(display) -> None:
+    """Have the views draw the legend of a display node, if it has one: they look what it belongs to when it changes."""
+    legend = _legend(display)
+    if legend is not None:
+        legend.Modified()
+
+
+def _legend(display):
+    if not hasattr(slicer, "vtkSlicerColorLogic"):
+        return None
+    return slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display)

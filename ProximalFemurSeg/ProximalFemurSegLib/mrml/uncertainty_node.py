@@ -80,6 +80,11 @@ def is_of_former_result(node) -> bool:
     return node is not None and node.GetAttribute(_ATTRIBUTE) == _FORMER
 
 
+def is_of_result(node) -> bool:
+    """True if a node holds a map of the present result."""
+    return node is not None and node.GetImageData() is not None and not is_of_former_result(node)
+
+
 def _is_spread(node) -> bool:
     return node is not None and node.GetImageData() is not None and node.GetAttribute(_ATTRIBUTE) == _SPREAD
 

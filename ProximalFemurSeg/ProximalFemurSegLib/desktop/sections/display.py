@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...mrml.comparison import distances_shown
 from .section import Section
+
+
+class _Choices(NamedTuple):
+    opacity: float
+    hide_below: bool
+    fill: bool
+    surface: bool
+    uncertainty: bool
+    regions: bool
 
 
 class DisplaySection(Section):
@@ -41,7 +52,7 @@ class DisplaySection(Section):
 
     def _chosen(self):
         parameters = self.parameters
-        return (
+        return _Choices(
             parameters.overlayOpacity,
             parameters.hideBelowThreshold,
             parameters.fillMasks,
@@ -57,7 +68,18 @@ class DisplaySection(Section):
             # What a scene that was opened shows is left as it is.
             self._shown = self._chosen()
         elif self._chosen() != self._shown:
+            self._share_layer()
             self.show()
+
+    def _share_layer(self):
+        """There is one layer over the image: the map that was chosen last has it, the other is switched off."""
+        parameters = self.parameters
+        if not (parameters.showUncertainty and parameters.overlayOpacity > 0):
+            return
+        if parameters.overlayOpacity != self._shown.opacity:
+            parameters.showUncertainty = False
+        else:
+            parameters.overlayOpacity = 0.0
 
     def leave(self):
         self._shown = None

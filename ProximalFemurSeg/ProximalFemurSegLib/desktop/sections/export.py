@@ -39,7 +39,8 @@ class ExportSection(Section):
         live = self.session.live
         self.session.settle()
         print_page = write_pdf if can_write_pdf() else None
-        paths = export_case(self.logic.adapter, live, self.reference, folder, print_page)
+        uncertainty = self.parameters.uncertaintyVolume
+        paths = export_case(self.logic.adapter, live, self.reference, folder, print_page, uncertainty)
         self._report = next(path for path in paths if path.suffix == ".html")
         self.ui.exportNoteLabel.text = _("Saved: {files}").format(files=", ".join(path.name for path in paths))
         return paths

@@ -45,6 +45,11 @@ class ReviewSection(Section):
         if is_of_former_result(self.parameters.uncertaintyVolume):
             self.on_show(True)
 
+    def take_up(self):
+        # The views of a scene that was opened know what the legend belongs to only now.
+        if self.parameters and self.parameters.showUncertainty:
+            self.logic.adapter.renew_legend(self.parameters.uncertaintyVolume)
+
     def _count_folds(self):
         chosen = self.parameters.network
         name = self.session.live.probabilities.network if chosen == "auto" else chosen

@@ -54,6 +54,9 @@ class Section:
     def show(self) -> None:
         """Bring the views up to what is chosen."""
 
+    def take_up(self) -> None:
+        """The user turns to the module, or a scene was opened."""
+
     def leave(self) -> None:
         """The user turns to another module, or the scene is being closed: let go of views and nodes."""
 
@@ -87,8 +90,8 @@ def fill_table(widget, table) -> None:
     """Show a presenter's table, as high as its rows: an empty one must not push the rest out of sight."""
     many = len(table.header) > 3
     widget.setColumnCount(len(table.header))
-    # Units below their titles, where many columns have to share the panel.
-    titles = [title.replace(" (", "\n(") if many else title for title in table.header]
+    # Units below their titles, where many columns have to share the panel; sides below the names of structures.
+    titles = [title.replace(" (", "\n(") if many else title.replace(", ", ",\n") for title in table.header]
     widget.setHorizontalHeaderLabels(titles)
     if many:
         # In a narrow panel nothing would be left for one that takes the rest.
