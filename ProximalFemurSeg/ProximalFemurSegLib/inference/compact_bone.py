@@ -9,24 +9,32 @@ density (the idea of Treece et al., Med Image Anal 2010;14:276).
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
-# Of the values in a slice of the femur, and of those of all slices: what the thick cortex of the shaft has.
-_OF_SLICE, _OF_SLICES = 0.9, 0.9
+from ..postprocessing import bounding_box
+
+# A first look: of the values in a slice of the femur, and of those of all slices, what the thick cortex of the shaft
+# has; and by how much more that is than the bone's mean, for bone is uneven and images are noisy.
+_OF_SLICE, _OF_SLICES, _ABOVE_MEAN = 0.9, 0.9, 1.03
 _LEAST_VOXELS = 60  # of a slice that counts
 _LEAST_SLICES = 20
 _HIGHEST_HU = 2000.0  # above is metal
 _LEAST_HU = 500.0  # below is no compact bone
+# Then what lies deep in the bone, where nothing of the marrow or the muscles is mixed in.
+_BONE = 0.6  # of the first look
+_DEEP = 2  # voxels
+_LEAST_DEEP = 200
 _LARGEST_FACTOR = 1.6
 _REACH_MM = 3.0  # half of the locator's voxels, and a little
 
 
 def compact_bone_hu(values, femur) -> float | None:
-    """HU of the compact bone of a femur's shaft.
+    """HU of the compact bone of a femur's shaft: the median where all around is bone, if the cortex is so thick.
 
     Parameters
     ----------
     values : torch.Tensor
-        (D, H, W) HU, slices across the shaft along D.
+        (D, H, W) HU, slices across the shaft along D, on voxels of about a millimetre.
     femur : torch.Tensor
         (D, H, W) bool, roughly where it is; a few millimetres of what lies around it do not matter.
 
@@ -35,6 +43,19 @@ def compact_bone_hu(values, femur) -> float | None:
     float or None
         None if too few slices show it, or if it is not in the range of bone.
     """
+    import torch
+
+    rough = _first_look(values, femur)
+    if rough is None:
+        return None
+    bone = (femur & (values > _BONE * rough) & (values < _HIGHEST_HU)).cpu().numpy()
+    box = bounding_box(bone)
+    deep = ndimage.binary_erosion(bone[box], iterations=_DEEP)
+    within = values[box][torch.from_numpy(deep).to(values.device)]
+    return float(within.median()) if within.numel() >= _LEAST_DEEP else rough
+
+
+def _first_look(values, femur) -> float | None:
     found = []
     for hu, mask in zip(values, femur & (values < _HIGHEST_HU)):
         inside = hu[mask]
@@ -43,7 +64,7 @@ def compact_bone_hu(values, femur) -> float | None:
     if len(found) < _LEAST_SLICES:
         return None
     hu = float(np.quantile(found, _OF_SLICES))
-    return hu if hu >= _LEAST_HU else None
+    return hu / _ABOVE_MEAN if hu >= _LEAST_HU else None
 
 
 def scale_bone(values, hu: float, usual: float):

@@ -59,7 +59,7 @@ def _wrong_outline(whole: torch.Tensor, rng) -> torch.Tensor:
     if width == 1:
         return whole > 0.5
     soft = functional.avg_pool3d(whole[None, None], width, stride=1, padding=width // 2, count_include_pad=False)[0, 0]
-    return soft > rng.uniform(0.1, 0.9)
+    return soft > rng.uniform(0.3, 0.7)
 
 
 def vary_intensity(pixels: torch.Tensor, change: Augmentation, rng, normalisation: str) -> torch.Tensor:

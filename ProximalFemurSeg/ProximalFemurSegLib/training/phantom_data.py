@@ -22,7 +22,6 @@ from .phantom_cases import DISTANCE_STEP, BakedCase, load_case
 
 CT_LOW, CT_MIDDLE, CT_HALF = -300.0, 500.0, 800.0
 PAD = -1.0
-_SEEN = 1.04  # times what it was drawn from, is what `compact_bone_hu` finds in a scan of noise and uneven bone
 
 
 @dataclass(frozen=True)
@@ -230,10 +229,10 @@ class CtSamples:
             image = add_implant(image, periosteal, self.frame.spacing, self.frame.axial_plane, rng, source)
         image = coarsen(image, coarse)
         if self.bone_hu is not None:
-            image = scale_bone(image, _SEEN * contrast.cortex, self.bone_hu)
+            image = scale_bone(image, contrast.cortex, self.bone_hu)
         if rng.random() < 0.5:
-            image = image + rng.uniform(-25, 25)
-            image = image * rng.uniform(0.93, 1.07)
+            image = image + rng.uniform(-10, 10)
+            image = image * rng.uniform(0.98, 1.02)
         image = ((image.clamp(CT_LOW, CT_MIDDLE + CT_HALF) - CT_MIDDLE) / CT_HALF)
         outside = _cut_field(self.frame.shape, rng, self.variation.cut) | ~patch.valid
         truth = periosteal < 0
@@ -241,7 +240,7 @@ class CtSamples:
             truth = truth & (endosteal < 0)
         blanked = torch.zeros_like(truth)
         if self.blank_outside:
-            wrong = rng.normal(0, 0.35) + rng.uniform(0, 0.6) * smooth_noise(self.frame.shape, (10, 10, 10), source)
+            wrong = rng.normal(0, 0.15) + rng.uniform(0, 0.3) * smooth_noise(self.frame.shape, (10, 10, 10), source)
             blanked = periosteal > wrong
         image[outside | blanked] = PAD
         # Bone that the blanking took by mistake is still to be found; bone beyond the field of view is not.

@@ -24,7 +24,7 @@ WHOLE, EVERY = 3, 5  # of five samples, three are parts of whole scans
 _AUGMENTATION = {
     "mr": Augmentation(scale=1.12, noise=0.1, gain=0.15, offset=0.08, bone_share=0.7),
     # HU mean something, and compact bone's are made the usual ones.
-    "ct": Augmentation(scale=1.12, noise=0.1, gain=0.05, offset=0.03, bone_contrast=0.05, bone_share=0.7),
+    "ct": Augmentation(scale=1.12, noise=0.04, gain=0.015, offset=0.012, bone_contrast=0.025, bone_share=0.7),
 }
 _COARSE_SHARE = {"mr": 0.65, "ct": 0.3}
 # Scenes of numbers that no baked case has.
