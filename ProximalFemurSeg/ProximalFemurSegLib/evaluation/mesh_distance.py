@@ -37,9 +37,9 @@ def distances_to_mesh(points: np.ndarray, vertices: np.ndarray, triangles: np.nd
     found = np.full(len(points), np.inf)
     for column in nearest.T:
         for part in np.array_split(np.arange(len(points)), max(1, count[column].sum() // _AT_ONCE)):
-            of = np.repeat(part, count[column[part]])
-            steps = np.arange(len(of)) - np.repeat(np.cumsum(count[column[part]]) - count[column[part]],
-                                                   count[column[part]])
+            many = count[column[part]]
+            of = np.repeat(part, many)
+            steps = np.arange(len(of)) - np.repeat(np.cumsum(many) - many, many)
             which = around[first[column[of]] + steps]
             squares = _squared_distances(points[of], vertices[triangles[which]])
             np.minimum.at(found, of, squares)

@@ -37,16 +37,12 @@ def mean_of_folds(volume: Volume, predict: Callable, folds: Sequence, side: str 
 
     Parameters
     ----------
-    volume : Volume
-        The image.
+    volume, side, progress
+        As of `uncertainty.mean_of_variants`.
     predict : callable
         ``predict(volume, side, progress, preset)`` gives `Probabilities` on the volume's own grid.
     folds : sequence of models.Preset
         The same networks with the weights of each fold.
-    side : {'auto', 'left', 'right', 'both'}
-        As of `predict_probabilities`.
-    progress : callable, optional
-        Called with (stage, done, total).
 
     Returns
     -------
