@@ -3,6 +3,7 @@
 
     python3 run.py demo       make a sample hip, segment it and measure it
     python3 run.py test       run every test
+    python3 run.py serve      open the application in a browser
     python3 run.py segment scan.nii.gz --output result
                               or any other command of proximal-femur-seg (--help lists them)
 
@@ -29,6 +30,8 @@ STAMP = VENV / "installed.json"
 CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST_PYTHON = (3, 11)  # of the versions pinned in constraints.txt
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+COVERED = {"": {""}, "web": {"", "web"}, "test": {"", "test", "web"}}  # an extra of the package to what it brings along
 
 # What the wheels of VTK, Slicer and Qt expect of the system to draw without a screen.
 DRAWING_LIBRARIES = (
@@ -185,7 +188,7 @@ def install(extra: str) -> None:
     install_torch()
     with step("Installing what the tests need" if extra == "test" else "Installing the program"):
         must_pip_install("--constraint", str(CONSTRAINTS), "--editable", f".[{extra}]" if extra else ".")
-    extras = sorted({"", extra})
+    extras = sorted(COVERED[extra])
     STAMP.write_text(json.dumps({"checkout": wanted, "root": str(ROOT), "extras": extras}))
 
 
@@ -213,7 +216,10 @@ def main(arguments: list) -> int:
         os.chdir(ROOT)
         # The tests' arrays are tiny: threads would spend their time waiting for each other.
         return replace_process([PYTHON, "-m", "pytest", *arguments[1:]], OMP_NUM_THREADS="1")
-    install("")
+    serving = arguments[0] == "serve"
+    install("web" if serving else "")
+    if serving and not apt_install(DRAWING_LIBRARIES):
+        say(f"If nothing can be drawn, install what the system lacks of: {' '.join(DRAWING_LIBRARIES)}.")
     return replace_process([PYTHON, "-m", "ProximalFemurSegLib", *arguments])
 
 

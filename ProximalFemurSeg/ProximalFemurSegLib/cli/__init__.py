@@ -17,7 +17,7 @@ from ..errors import BadInputError, CancelledError, ProximalFemurSegError
 
 _COMMANDS = (
     "cohort", "correction-times", "cross-validate", "demo", "distance-map", "evaluate", "fine-tune", "networks",
-    "phantom", "regions", "segment", "train",
+    "phantom", "regions", "segment", "serve", "train",
 )
 _CANCELLED = 130
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
-import numpy as np
 import slicer
 
 from ..mrml.adapter import Adapter
 from ..mrml.color_legend import renew_legend, show_legend
+from ..mrml.viewpoint import bone_bounds, bone_middle, look_at
 from ..running.child import Child
 from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
 from .surface_maker import SurfaceMaker
@@ -201,31 +201,13 @@ class DesktopAdapter(Adapter):
 
     def centre(self, segmentation_node) -> None:
         """Slices through the middle of a bone, not between two of them; the bones in the middle of the 3D view."""
-        layout = slicer.app.layoutManager()
-        bounds = [0.0] * 6
-        segmentation_node.GetRASBounds(bounds)
-        if layout is None or bounds[0] > bounds[1]:
+        layout, middle = slicer.app.layoutManager(), bone_middle(segmentation_node)
+        if layout is None or middle is None:
             return
-        first = segmentation_node.GetSegmentation().GetNthSegmentID(0)
-        middle = segmentation_node.GetSegmentCenterRAS(first)
-        if middle is None:
-            middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
         self.jump(middle)
         for index in range(layout.threeDViewCount):
             view = layout.threeDWidget(index).threeDView()
             view.resetFocalPoint()
             view.resetCamera()
             # That fits a box around the whole image, in which the femora of a large scan are small.
-            _look_at(view.cameraNode(), bounds)
-
-
-def _look_at(camera_node, bounds) -> None:
-    """From where it looks from, the camera of a view goes so near that the bounds fill the view."""
-    low, high = np.array(bounds[::2]), np.array(bounds[1::2])
-    centre, radius = (low + high) / 2, np.linalg.norm(high - low) / 2
-    camera = camera_node.GetCamera()
-    distance = radius / np.sin(np.radians(camera.GetViewAngle()) / 2)
-    position = centre - distance * np.array(camera.GetDirectionOfProjection())
-    camera_node.SetFocalPoint(*centre)
-    camera_node.SetPosition(*position)
-    camera_node.ResetClippingRange()
+            look_at(view.cameraNode(), bone_bounds(segmentation_node))

@@ -12,7 +12,7 @@ from .adapter import Adapter
 from .compared_parts import Pair, pair_masks, suggest_pairs
 from .distance_model import create_distance_model, remove_distance_model
 from .hierarchy import place_beside
-from .table_node import Column, create_table_node, write_table
+from .table_node import Column, create_table_node, read_table, write_table
 
 RESULT, REFERENCE, MODEL = "ComparedResult", "ComparedReference", "DistanceModel"
 """Roles in which the table of a comparison refers to the nodes that belong to it; they are saved with the scene."""
@@ -117,6 +117,11 @@ def find_comparison(scene, result_node, reference_node):
         if table.GetNodeReference(RESULT) is result_node and table.GetNodeReference(REFERENCE) is reference_node:
             return table
     return None
+
+
+def read_values(table) -> list[dict[str, Any]]:
+    """What a comparison's table holds, as ``Comparison.values`` as far as it goes into a table."""
+    return [{**row, "interpolated": row.get("interpolated") == "yes"} for row in read_table(table)]
 
 
 def distance_models(table) -> list:

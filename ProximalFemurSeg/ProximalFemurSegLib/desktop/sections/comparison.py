@@ -7,10 +7,9 @@ from ...errors import ProximalFemurSegError
 from ...evaluation.comparison import ComparisonOptions
 from ...mrml import parameters as p
 from ...mrml.compared_parts import EVERYTHING
-from ...mrml.comparison import MASKS_ATTRIBUTE, all_distance_models, distance_models, find_comparison
+from ...mrml.comparison import MASKS_ATTRIBUTE, all_distance_models, distance_models, find_comparison, read_values
 from ...mrml.part_names import part_names
 from ...mrml.segmentation_node import content_time, fingerprint, same_fingerprint
-from ...mrml.table_node import read_table
 from ...presenter import tr as _
 from ..comparison_maker import ComparisonMaker
 from .section import Section, fill_table, set_up_table
@@ -153,7 +152,7 @@ class ComparisonSection(Section):
         elif parameters.segmentation is None:
             hint = _("Press Apply, or choose a segmentation under Advanced.")
         table = None if same else self._table()
-        shown = presenter.comparison_table([] if table is None else _values(table))
+        shown = presenter.comparison_table([] if table is None else read_values(table))
         fill_table(self.ui.comparisonTable, shown)
         if not self.maker.busy and self._outdated(table):
             hint = _("The masks are others than those compared: press Compare again.")
@@ -163,11 +162,3 @@ class ComparisonSection(Section):
         titles = [_("Both"), _("Result"), _("Reference"), _("Both, with distances in 3D"), _("Side by side")]
         self.fill(self.ui.comparisonViewComboBox, titles, parameters.comparisonView)
         self.ui.comparisonViewComboBox.enabled = table is not None
-
-
-def _values(table):
-    values = []
-    for row in read_table(table):
-        row["interpolated"] = row.get("interpolated") == "yes"
-        values.append(row)
-    return values
