@@ -279,7 +279,7 @@ def test_unknown_definitions_are_refused(arguments, words):
 
 def test_definition_goes_with_the_numbers(bone):
     described = measure_regions(bone.mask, definition=RegionDefinition("slab10")).describe()["femora"][0]["definition"]
-    assert (described["neck"], described["version"]) == ("slab10", "1.0") and described["name"]
+    assert (described["neck"], described["version"]) == ("slab10", "1.1") and described["name"]
 
 
 def test_too_small_a_piece_is_no_femur():

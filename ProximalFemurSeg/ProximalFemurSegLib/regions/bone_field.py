@@ -118,6 +118,23 @@ class BoneField:
             self.values, matrix, offset, output_shape=tuple(int(n) for n in counts), order=1, prefilter=False
         )
 
+    def normals(self, points) -> np.ndarray:
+        """(n, 3) unit vectors that point out of the bone at (n, 3) RAS mm near its surface.
+
+        Differences over two voxels of the field between them.
+        """
+        place = self.grid.ras_to_ijk(np.asarray(points))[:, ::-1].T
+        slope = np.empty(place.shape[::-1])
+        for axis in range(3):
+            step = np.eye(3)[axis][:, None]
+            ahead, behind = (
+                ndimage.map_coordinates(self.values, place + way * step, order=1, mode="nearest", prefilter=False)
+                for way in (1, -1)
+            )
+            slope[:, axis] = ahead - behind
+        normal = -(slope[:, ::-1] @ np.linalg.inv(self.grid.affine[:3, :3]))
+        return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+
     def surface(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where the field crosses 0.5 between neighbouring voxels.
 

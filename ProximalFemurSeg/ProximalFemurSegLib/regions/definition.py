@@ -26,7 +26,7 @@ COLORS = {
 """Red, green, blue, 0 to 255, in pictures and scenes."""
 TOTAL_HIP = (NECK, TROCHANTER, INTERTROCHANTER)
 
-NAME, VERSION = "ProximalFemurSeg regions", "1.0"
+NAME, VERSION = "ProximalFemurSeg regions", "1.1"
 BASE_FACTOR = 1.3
 MINIMUM_SHAFT_MM = 20.0
 NECK_MODES = {

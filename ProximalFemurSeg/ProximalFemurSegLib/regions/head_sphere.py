@@ -13,9 +13,10 @@ _CELL = 3.0  # mm
 _SAMPLE = 24_000
 _TOP_MM = 120.0  # below the top of the bone no head is looked for: condyles are round, too
 _SHELL = 0.1  # of the radius: what lies further from the sphere is none of it
-_RADIAL = (0.94, 0.99)  # cosines between normal and radius: what turns away more is none of it; what less, wholly
+_RADIAL = (0.8, 1.0)  # cosines between normal and radius: what turns away more is none of it; what less, wholly
 _SETTLED_MM = 1e-3
 _SIGMA_MM, _SIGMA_VOXELS = 1.5, 1.5  # blur, for the fit
+_NORMALS_MM, _NORMALS_VOXELS = 3.0, 3.0  # blur, for the normals: on terraces of voxels they would lean to the grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,10 @@ def find_head(field: BoneField, surface) -> HeadSphere | None:
         return None
     sigma = max(_SIGMA_MM, _SIGMA_VOXELS * max(field.grid.spacing))
     smooth = field.smoother(sigma, center, radius + 12.0 + 3.0 * sigma)
-    head = fit_sphere_to_surface(*smooth.surface(), center, radius)
+    points, _, areas = smooth.surface()
+    wide = max(_NORMALS_MM, _NORMALS_VOXELS * max(field.grid.spacing))
+    normals = field.smoother(wide, center, radius + 14.0 + 3.0 * wide).normals(points)
+    head = fit_sphere_to_surface(points, normals, areas, center, radius)
     if head is None:
         return None
     # Blur has drawn the sphere in by this much.
@@ -121,8 +125,8 @@ def fit_sphere_to_surface(points, normals, areas, center, radius: float) -> Head
     """Fit a sphere to the part of a surface that is one.
 
     Begins with a wide shell around a guess; then weighs the points by how radial their normals are and how near to the
-    sphere they lie, and fits again until nothing changes. The weights fade to nothing: a hard choice of points would
-    let the sphere jump when the mask lies on other voxels.
+    sphere they lie, and fits again until nothing changes. The weights fade to nothing, slowly: a hard choice of points
+    would let the sphere jump when the mask lies on other voxels, and a narrow one slide along a head that is not round.
 
     Parameters
     ----------

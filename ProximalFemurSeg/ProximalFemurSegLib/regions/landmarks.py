@@ -40,6 +40,7 @@ _TRIALS = (82.0, 68.0, 56.0)  # mm from the head's centre: where shaft is looked
 _WIDEST_NECK = 0.92  # of the head's radius
 _UNSURE = 0.5
 _SMOOTH_MM, _SMOOTH_VOXELS = 1.3, 1.1
+_NECK_MM = 2.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +152,8 @@ class _Finder:
         # What areas and outlines are read from: smooth enough that they hardly know how the voxels lie.
         sigma = max(_SMOOTH_MM, _SMOOTH_VOXELS * max(bone.grid.spacing))
         self.smooth = bone.once("smooth", lambda: bone.smoother(sigma))
+        # Of the neck both ends move with its areas, and where it meets the trochanter they jump: smoother still.
+        self.around_neck = bone.once("neck", lambda: bone.smoother(max(_NECK_MM, sigma)))
         self.surface = bone.surface()
         self.marks: dict[str, Landmark] = {}
         self.messages: list[str] = []
@@ -300,7 +303,7 @@ class _Finder:
         if not np.all(np.isfinite(first)) or np.linalg.norm(first) < 1e-3:
             neck = None
         else:
-            neck = follow_axis(self.smooth, head.center, head.radius, first, proximal, fixed=given is not None)
+            neck = follow_axis(self.around_neck, head.center, head.radius, first, proximal, fixed=given is not None)
         reason = "No closed section of a neck is met beside the head."
         if neck is not None and neck.radius_mm > _WIDEST_NECK * head.radius:
             neck, reason = None, "The bone does not get narrower beside the head."
@@ -313,7 +316,7 @@ class _Finder:
         sure = 0.3 if neck.on_border else 1.0
         waist = "The neck has no waist: its smallest section lies at the end of the stretch that was searched."
         self.put("neck_center", head.center + neck.minimum_mm * neck.axis, sure, waist)
-        base = neck.base_mm(self.smooth, definition.BASE_FACTOR)
+        base = neck.base_mm(self.around_neck, definition.BASE_FACTOR)
         at = None if base is None else head.center + base * neck.axis
         at = self.put("neck_base", at, sure, waist if at is not None else "The neck does not widen within view.")
         if at is not None:

@@ -18,7 +18,7 @@ _DAMPING = 0.6
 _AIM_MM, _SPREAD_MM = -1.5, 2.0  # where, from the smallest section, and within how much sections decide on the axis
 _PARABOLA_MM = 4.6  # to both sides of the smallest section: what its place and area are read from
 _NARROWER = 0.95  # of the head's radius: where the search begins again if it ended at the head's side
-_BETWEEN = 10  # sections between two, where the base is looked for
+_BETWEEN, _CLOSER = 10, 2  # where the base is looked for: parts between two sections, and how often they are divided
 _IN_PLANE = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
 
@@ -160,8 +160,8 @@ class NeckAxis:
         Parameters
         ----------
         field : BoneField
-            That the sections are of; between the two around the place it is cut again, for the area jumps where the
-            section meets the greater trochanter.
+            That the sections are of; between the two around the place it is cut again, closer and closer, for the
+            area jumps where the section meets the greater trochanter.
         factor : float
 
         Returns
@@ -170,24 +170,20 @@ class NeckAxis:
             None if it does not within the stretch that was cut.
         """
         stack, limit = self.sections, factor * self.minimum_area_mm2
-        index = _first_wide(stack.stations, stack.areas, limit, self.minimum_mm)
-        if index is None or index == 0:
-            return None if index is None else float(stack.stations[0])
-        between = np.linspace(stack.stations[index - 1], stack.stations[index], _BETWEEN + 1)
         half = stack.step * (stack.cover.shape[1] // 2)
-        areas = cut_sections(field, stack.origin, stack.axis, stack.up, between, half, stack.step).areas
-        index = _first_wide(between, areas, limit, self.minimum_mm)
-        if index is None or index == 0:
-            return float(between[-1 if index is None else 0])
-        low, high = areas[index - 1], areas[index]
-        share = (limit - low) / (high - low) if np.isfinite(high) and low < limit else 1.0
-        return float(between[index - 1] + share * (between[index] - between[index - 1]))
-
-
-def _first_wide(stations, areas, limit: float, beyond: float) -> int | None:
-    """Index of the first section further out than a station that is as large as a limit, or not closed."""
-    wide = np.flatnonzero((stations >= beyond) & (areas >= limit))
-    return int(wide[0]) if len(wide) else None
+        beyond = stack.stations >= self.minimum_mm
+        stations, areas = stack.stations[beyond], stack.areas[beyond]
+        around = None
+        for _ in range(_CLOSER + 1):
+            if around is not None:
+                stations = np.linspace(*stations[around], _BETWEEN + 1)
+                areas = cut_sections(field, stack.origin, stack.axis, stack.up, stations, half, stack.step).areas
+            wide = np.flatnonzero(areas >= limit)
+            if len(wide) == 0 or wide[0] == 0:
+                return None if len(wide) == 0 else float(stations[0])
+            around = slice(wide[0] - 1, wide[0] + 1)
+        (first, last), (low, high) = stations[around], areas[around]
+        return float(first + (limit - low) / (high - low) * (last - first)) if np.isfinite(high) else float(last)
 
 
 def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, bool] | None:
