@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trame.app import get_server
-from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.ui import create_vertical_slice_view_gutter_ui
 from trame_slicer.core import LayoutManager
 from trame_slicer.rca_view import register_rca_factories
@@ -23,8 +22,9 @@ from .compass import edge_letters, place_text
 from .controller import Controller
 from .guard import guard
 from .page import TITLE, Page, draw_letters, letters_key
-from .views import LAYOUT_ID, create_app, four_up, tune_views
+from .views import LAYOUT_ID, create_app, four_up, tune_views, unwarned
 
+_UNTIL_IT_LISTENS = (0.3, 1.0, 3.0)
 _ICON = Path(__file__).resolve().parents[2] / "Resources" / "Icons" / "ProximalFemurSeg.png"
 
 
@@ -42,22 +42,20 @@ class Application:
             # Else VTK looks for a screen first, and complains that there is none.
             os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
         self.server = get_server("ProximalFemurSeg", client_type="vue3")
-        self.server.enable_module(trame_slicer_module)
         self.server.state.update({"trame__title": TITLE, "trame__favicon": _icon()})
         self._app = create_app()
         register_rca_factories(
             self._app.view_manager, self.server, slice_view_ui_f=self._draw_over_slice, rca_encoder="jpeg"
         )
         layouts = LayoutManager(self._app.scene, self._app.view_manager, self.server)
-        layouts.register_layout(LAYOUT_ID, four_up())
-        layouts.set_layout(LAYOUT_ID)
-        tune_views(self._app)
         child = create_child()
-        self.controller = Controller(
-            self.server,
-            lambda **calls: Case(BrowserAdapter(self._app, child), child, **calls),
-            choices,
-        )
+        with unwarned():
+            layouts.register_layout(LAYOUT_ID, four_up())
+            layouts.set_layout(LAYOUT_ID)
+            adapter = BrowserAdapter(self._app, child)
+        tune_views(self._app)
+        self.controller = Controller(self.server, lambda **calls: Case(adapter, child, **calls), choices)
+        self.server.controller.on_client_connected.add(self._draw_for_newcomer)
         Page(self.controller, layouts)
 
     async def run(self, host: str, port: int, on_ready: Callable[[int], None]) -> None:
@@ -94,6 +92,12 @@ class Application:
             )
         finally:
             self.controller.case.end()
+
+    def _draw_for_newcomer(self, **state) -> None:
+        """Another tab is sent pictures only when something is drawn, and it takes a moment until it listens."""
+        for view in self._app.view_manager.get_views():
+            for seconds in _UNTIL_IT_LISTENS:
+                asyncio.get_running_loop().call_later(seconds, view.schedule_render)
 
     def _draw_over_slice(self, server, view_id, view) -> None:
         server.state.setdefault(letters_key(view_id), {})

@@ -7,6 +7,8 @@ import sys
 import traceback
 from dataclasses import asdict
 
+from trame.app.file_upload import ClientFile
+
 from .. import presenter
 from ..errors import ProximalFemurSegError
 from ..mrml import parameters as p
@@ -42,7 +44,7 @@ class Controller:
             on_moved=lambda: self._later("moved", _MARKS_REST_SECONDS, self.settle_regions),
         )
         self.networks = presenter.network_entries()
-        self._watching, self._timers, self._uploads = None, {}, []
+        self._watching, self._timers = None, {}
         self.case.choose(**choices)
         self._begin()
         self._listen()
@@ -109,7 +111,7 @@ class Controller:
             self.state.sample = name
 
     async def upload_image(self, files: list[dict]) -> None:
-        """An image from the browser, in parts; an empty list ends it."""
+        """An image from the browser, as trame gives it: a name and its content."""
         await self._receive(files, self.open, read_volume)
 
     async def upload_reference(self, files: list[dict]) -> None:
@@ -117,12 +119,11 @@ class Controller:
         await self._receive(files, self.set_reference, read_labels)
 
     async def _receive(self, files, take, read) -> None:
-        if files:
-            self._uploads += files
-            return
-        received, self._uploads = self._uploads, []
-        for file in received[:1]:
-            await self._read(take, read_upload, file["name"], file["content"], read)
+        if not files:
+            # The file dialog was closed; the page itself says that it is reading.
+            self.state.reading = False
+        for file in map(ClientFile, files[:1]):
+            await self._read(take, read_upload, file.name, file.content, read)
 
     async def _read(self, take, read, *arguments) -> bool:
         """Read something beside the page and take it up; True if that went well."""
@@ -172,6 +173,8 @@ class Controller:
                 if running and status.state is State.FAILED:
                     self.state.problem = status.message
                     print(status.log, file=sys.stderr)
+                if running and status.state is State.DONE:
+                    self.state.open_panels = ["Threshold", "Correction", "Volumes"]
                 if self.case.running:
                     self._show_run()
                 else:

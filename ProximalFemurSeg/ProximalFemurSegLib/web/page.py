@@ -12,6 +12,9 @@ TITLE = "Proximal femur"
 _STYLE = """
 html { overflow: hidden; }
 .panel { font-size: 0.85rem; }
+.panel .v-expansion-panel-title { min-height: 36px !important; padding: 6px 16px; }
+.panel .v-expansion-panel-text__wrapper { padding: 4px 16px 10px; }
+.panel .v-btn { text-transform: none; letter-spacing: normal; }
 .panel td, .panel th { padding: 0 6px !important; font-size: 0.8rem; }
 .note { opacity: 0.75; font-size: 0.78rem; white-space: pre-line; }
 .edge { position: absolute; color: #f0e68c; font: 600 14px sans-serif; text-shadow: 0 0 3px #000; }
@@ -23,8 +26,9 @@ _EDGES = {
     "top": "left: 50%; top: 4px;",
     "bottom": "left: 50%; bottom: 34px;",
 }
-_MODALITIES = "[{title: 'Automatic', value: 'auto'}, {title: 'MR', value: 'mr'}, {title: 'CT', value: 'ct'}]"
-_SIDES = "['auto', 'left', 'right', 'both'].map(s => ({title: s == 'auto' ? 'Automatic' : s, value: s}))"
+_MODALITIES = [{"title": t, "value": v} for t, v in (("Automatic", "auto"), ("MR", "mr"), ("CT", "ct"))]
+_SIDES = [{"title": t, "value": t.lower()} for t in ("Left", "Right", "Both")]
+_SIDES.insert(0, _MODALITIES[0])
 _METHODS = {"model": "Model", "otsu": "Otsu", "youden": "Youden", "roc": "ROC"}
 _DENSE = {"density": "compact", "hide_details": True, "variant": "outlined"}
 
@@ -60,7 +64,9 @@ class Page:
             self._bar()
             with v.VNavigationDrawer(permanent=True, width=370, classes="panel"):
                 self._problem()
-                with v.VExpansionPanels(v_model=("open_panels", [0, 1, 2, 4]), multiple=True, variant="accordion"):
+                with v.VExpansionPanels(
+                    v_model=("open_panels", ["Image", "Segmentation", "Volumes"]), multiple=True, variant="accordion"
+                ):
                     self._image()
                     self._run()
                     self._mask()
@@ -93,7 +99,7 @@ class Page:
         )
 
     def _section(self, title: str):
-        panel = v.VExpansionPanel()
+        panel = v.VExpansionPanel(value=title)
         with panel:
             v.VExpansionPanelTitle(title)
             return v.VExpansionPanelText()
@@ -120,7 +126,7 @@ class Page:
         name = self.controller.server.controller.trigger_name(function)
         v.VFileInput(
             label=label,
-            change=f"window.load_files_by_chunks($event.target.files, {{ trigger_name: '{name}' }})",
+            change=f"reading = true; trigger('{name}', [$event.target.files])",
             disabled=("reading || view.cancel_enabled",),
             prepend_icon="",
             prepend_inner_icon="mdi-file-upload",
@@ -136,7 +142,7 @@ class Page:
             with html.Div(classes="d-flex mt-2"):
                 v.VSelect(
                     label="Image",
-                    items=(_MODALITIES,),
+                    items=("modalities", _MODALITIES),
                     v_model=("modality",),
                     disabled=enabled,
                     classes="mr-2",
@@ -144,7 +150,7 @@ class Page:
                 )
                 v.VSelect(
                     label="Side",
-                    items=(_SIDES,),
+                    items=("sides", _SIDES),
                     v_model=("side",),
                     disabled=enabled,
                     **_DENSE,
@@ -259,7 +265,11 @@ class Page:
     def _volumes(self):
         with self._section("Volumes"):
             self._table("volumes", "volumes-table")
-            html.Div("{{ volumes.notes.concat([summary], said).filter(Boolean).join('\\n') }}", classes="note mt-1")
+            html.Div(
+                "{{ volumes.notes.concat([summary], said).filter(Boolean).join('\\n') }}",
+                classes="note mt-1",
+                raw_attrs=['data-testid="volumes-summary"'],
+            )
 
     def _regions(self):
         control = self.controller
@@ -334,7 +344,7 @@ class Page:
                 max=("window_range[1]",),
                 hide_details=True,
                 density="compact",
-                step=1,
+                step=("(window_range[1] - window_range[0]) / 500",),
             )
 
     def _files(self):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.views import DirectViewFactory, Layout, LayoutDirection, ViewLayoutDefinition
+from vtkmodules.vtkCommonCore import vtkObject
 
 LAYOUT_ID = "four-up"
 SLICES = ("Red", "Green", "Yellow")
@@ -27,6 +30,16 @@ def create_app() -> SlicerApp:
     # The class is registered by a Slicer module that has no counterpart here.
     app.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     return app
+
+
+@contextlib.contextmanager
+def unwarned():
+    """While views are made: VTK warns of what trame-slicer listens to, many lines of which the user can do nothing."""
+    vtkObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        vtkObject.GlobalWarningDisplayOn()
 
 
 def add_offscreen_views(app: SlicerApp) -> None:
