@@ -97,8 +97,9 @@ def test_second_run_installs_nothing_until_something_changes(script, pip, monkey
     script.install("test")
     first = len(pip.asked)
     script.install("test")
+    script.install("web")
     script.install("")
-    assert len(pip.asked) == first, "the tests' environment has the program in it"
+    assert len(pip.asked) == first, "the tests' environment has the program and the browser application in it"
 
     pins = tmp_path / "constraints.txt"
     pins.write_text(script.CONSTRAINTS.read_text() + "\n# changed\n")
@@ -108,6 +109,16 @@ def test_second_run_installs_nothing_until_something_changes(script, pip, monkey
     again = len(pip.asked)
     script.install("test")
     assert len(pip.asked) > again, "the program alone is not enough for the tests"
+
+
+@pytest.mark.parametrize(("command", "extra", "libraries"), [("serve", "web", True), ("segment", "", False)])
+def test_the_browser_application_gets_what_it_needs_and_others_do_not(script, monkeypatch, command, extra, libraries):
+    asked, there = [], []
+    monkeypatch.setattr(script, "install", asked.append)
+    monkeypatch.setattr(script, "apt_install", lambda packages: there.append(packages) or True)
+    monkeypatch.setattr(script, "replace_process", lambda line, **_: [str(part) for part in line][-2:])
+    assert script.main([command, "--help"]) == [command, "--help"]
+    assert asked == [extra] and there == ([script.DRAWING_LIBRARIES] if libraries else [])
 
 
 def test_missing_venv_module_is_installed_or_asked_for(script, monkeypatch):

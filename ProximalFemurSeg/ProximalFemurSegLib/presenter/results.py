@@ -53,11 +53,20 @@ def result_table(measurements: Mapping) -> ResultTable:
     return ResultTable((_("Femur"), _("Structure"), _("Volume (cm\N{SUPERSCRIPT THREE})")), tuple(rows), tuple(notes))
 
 
-def result_messages(measurements: Mapping) -> tuple[str, ...]:
-    """What was decided on the way, in the words of a panel rather than of the command line."""
+def result_messages(measurements: Mapping, advanced: bool = True) -> tuple[str, ...]:
+    """What was decided on the way, in the words of a panel rather than of the command line.
+
+    Parameters
+    ----------
+    measurements : mapping
+        As in ``measurements.json``.
+    advanced : bool
+        Whether the panel has the choice of the modality in a section of that name.
+    """
+    otherwise = _("(if not, choose 'Image' under Advanced)") if advanced else _("(if not, choose 'Image')")
     spoken = []
     for message in measurements.get("messages", ()):
-        message = re.sub(r"\(--modality \w+ says otherwise\)", _("(if not, choose 'Image' under Advanced)"), message)
+        message = re.sub(r"\(--modality \w+ says otherwise\)", otherwise, message)
         for option, choice in (("--side", _("Side")), ("--modality", _("Image")), ("--network", _("Network"))):
             message = message.replace(option, f"'{choice}'")
         spoken.append(message)

@@ -315,7 +315,7 @@ class Controller:
                 "methods": known,
                 "volumes": asdict(table),
                 "summary": presenter.result_summary(measurements),
-                "said": list(presenter.result_messages(measurements)),
+                "said": list(presenter.result_messages(measurements, advanced=False)),
                 "segments": segments,
                 "segment": self.state.segment if self.state.segment in chosen else (chosen or [""])[0],
                 "can_undo": brushes.can_undo,

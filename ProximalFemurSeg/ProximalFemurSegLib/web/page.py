@@ -247,7 +247,7 @@ class Page:
                 **_DENSE,
             )
             v.VSlider(
-                label="{{ brush_mm }} mm",
+                label=("`${brush_mm} mm`",),
                 v_model=("brush_mm",),
                 min=1,
                 max=30,

@@ -10,9 +10,6 @@ from trame_slicer.views import DirectViewFactory, Layout, LayoutDirection, ViewL
 from vtkmodules.vtkCommonCore import vtkObject
 
 LAYOUT_ID = "four-up"
-SLICES = ("Red", "Green", "Yellow")
-"""Names of the axial, the coronal and the sagittal view."""
-_RULER_THIN = slicer.vtkMRMLAbstractViewNode.RulerTypeThin
 
 
 def four_up() -> Layout:
@@ -52,9 +49,7 @@ def add_offscreen_views(app: SlicerApp) -> None:
 
 
 def tune_views(app: SlicerApp) -> None:
-    """Make the views fast enough for a processor that draws by itself, and give the slices a scale."""
+    """Make the views fast enough for a processor that draws by itself."""
     for view in app.view_manager.get_views():
         # Smoothing every edge eightfold takes ten times as long without a graphics card.
         view.render_window().SetMultiSamples(0)
-    for view in app.view_manager.get_slice_views():
-        view.set_ruler(_RULER_THIN)
