@@ -10,6 +10,7 @@ import pytest
 from ProximalFemurSegLib.desktop import stand_in
 from ProximalFemurSegLib.errors import BadInputError
 from ProximalFemurSegLib.mrml import parameters as p
+from ProximalFemurSegLib.mrml.region_nodes import RegionNodes
 from ProximalFemurSegLib.mrml.segmentation_node import masks_from_segmentation
 from ProximalFemurSegLib.mrml.shown_result import shown_result
 from ProximalFemurSegLib.mrml.volume_node import volume_from_node
@@ -217,6 +218,13 @@ def test_what_is_no_femur_is_not_divided_and_says_why(case):
     segmented(case)
     with pytest.raises(BadInputError):
         case.divide("adaptive", "lesser-trochanter")
+
+
+def test_a_division_on_its_way_into_the_scene_has_no_tables_yet(case):
+    segmented(case)
+    case.regions.nodes = RegionNodes(case.segmentation, segmentation=case.segmentation)
+    assert case.region_tables() == ()
+    case.regions.nodes = None
 
 
 @pytest.mark.parametrize("act", ["divide", "compare"])

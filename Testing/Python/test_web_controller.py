@@ -158,6 +158,26 @@ def test_what_cannot_be_done_is_said_and_the_page_lives_on(controller):
     assert controller.attempt(lambda: None) and controller.state.problem == ""
 
 
+def test_what_is_looked_at_meanwhile_does_not_hide_what_went_wrong(controller, monkeypatch):
+    looks = iter([True, True, False])
+    monkeypatch.setattr(type(controller.case), "busy", property(lambda case: next(looks, False)))
+    do(lambda: controller.open(IMAGE), controller.divide)
+    assert "Segment the image first" in controller.state.problem
+
+
+def test_a_look_that_fails_is_not_the_last(controller, monkeypatch):
+    looks, calls = iter([True, True, True, False]), []
+
+    def poll():
+        calls.append(True)
+        raise ZeroDivisionError("of the test")
+
+    monkeypatch.setattr(type(controller.case), "busy", property(lambda case: next(looks, False)))
+    monkeypatch.setattr(controller.case, "poll", poll)
+    do(controller.watch)
+    assert len(calls) == 3 and "ZeroDivisionError" in controller.state.problem
+
+
 def test_a_run_that_fails_says_why(controller):
     def refuse(volume, **options):
         raise BadInputError("'hip' has nothing in it: choose another.")

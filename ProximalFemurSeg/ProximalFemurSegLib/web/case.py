@@ -194,7 +194,8 @@ class Case:
     def region_tables(self) -> tuple:
         """Volumes of the regions, and angles and lengths; empty while nothing is divided."""
         nodes = self.regions.nodes
-        if nodes is None or nodes.segmentation is None:
+        # On its way into the scene a division has its segmentation before its tables.
+        if nodes is None or nodes.table is None or nodes.geometry is None:
             return ()
         return (
             presenter.regions_table(read_table(nodes.table)),

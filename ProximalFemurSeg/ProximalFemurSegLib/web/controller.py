@@ -167,18 +167,21 @@ class Controller:
         while self.case.busy:
             await asyncio.sleep(_POLL_SECONDS)
             with self.state:
-                running = self.case.running
-                self.attempt(self.case.poll)
-                status = self.case.session.status
-                if running and status.state is State.FAILED:
-                    self.state.problem = status.message
-                    print(status.log, file=sys.stderr)
-                if running and status.state is State.DONE:
-                    self.state.open_panels = ["Threshold", "Correction", "Volumes"]
-                if self.case.running:
-                    self._show_run()
-                else:
-                    self.refresh()
+                self._guarded(self._look)
+
+    def _look(self) -> None:
+        running = self.case.running
+        self.case.poll()
+        status = self.case.session.status
+        if running and status.state is State.FAILED:
+            self.state.problem = status.message
+            print(status.log, file=sys.stderr)
+        if running and status.state is State.DONE:
+            self.state.open_panels = ["Threshold", "Correction", "Volumes"]
+        if self.case.running:
+            self._show_run()
+        else:
+            self.refresh()
 
     # The masks
 
@@ -258,7 +261,11 @@ class Controller:
     # The state
 
     def attempt(self, function, *arguments) -> bool:
-        """Call a function; tell the user if it fails."""
+        """Do what the user asks for; tell if it fails, and forget what failed before."""
+        self.state.problem = ""
+        return self._guarded(function, *arguments)
+
+    def _guarded(self, function, *arguments) -> bool:
         try:
             function(*arguments)
         except ProximalFemurSegError as error:
@@ -268,7 +275,6 @@ class Controller:
             traceback.print_exc()
             self.state.problem = f"Something went wrong that should not ({type(error).__name__}: {error})."
             return False
-        self.state.problem = ""
         return True
 
     def refresh(self) -> None:
