@@ -205,6 +205,23 @@ def test_compared_with_itself_the_result_is_perfect(case):
     assert case.segmentation.GetDisplayNode().GetVisibility3D() == 1
 
 
+@pytest.mark.parametrize(
+    ("modality", "structures"),
+    [("mr", {"Trabecular bone, left"}), ("ct", {"Whole bone, left", "Trabecular bone, left"})],
+)
+def test_labels_of_the_program_are_compared_structure_by_structure(case, modality, structures):
+    case.choose(modality=modality)
+    volume = segmented(case)
+    inner = volume.array > (40 if modality == "mr" else 70)
+    outer = volume.array > (20 if modality == "mr" else 40)
+    case.set_reference(volume.with_array(np.where(inner, 1, 2 * outer).astype(np.uint8), "truth"))
+    case.compare()
+    table = case.comparison_table()
+    rows = {row[0]: set(row[1:]) for row in table.rows}
+    assert set(table.header[1:]) == structures
+    assert rows["DSC"] == {"1.000"} and rows["HD95 (mm)"] == {"0.00"}
+
+
 def test_another_reference_takes_the_place_of_the_first(case):
     volume = segmented(case)
     case.set_reference(volume.with_array((volume.array > 60).astype(np.uint8), "one"))

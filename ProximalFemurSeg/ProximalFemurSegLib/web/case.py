@@ -17,6 +17,7 @@ from ..inference.modality import detect_modality
 from ..mrml import parameters as p
 from ..mrml.compared_parts import suggest_pairs
 from ..mrml.comparison import distance_models, distances_shown, find_comparison, read_values
+from ..mrml.own_labels import has_own_labels, segmentation_from_own_labels
 from ..mrml.session import Session
 from ..mrml.table_node import read_table
 from ..mrml.volume_node import node_from_volume
@@ -76,6 +77,7 @@ class Case:
         self._child, self._request = child, None
         self._on_edited = on_edited or (lambda: None)
         self._watched, self._tags = None, []
+        self._reference_map = None
         self._shows = {"fill": True, "surface": True, "regions": True, "distances": False}
 
     # The image
@@ -215,11 +217,12 @@ class Case:
 
     def set_reference(self, volume: Volume) -> None:
         """Take up another reader's label map."""
-        before = self.reference
+        before = {self.reference, self._reference_map}
         node = node_from_volume(volume, self.adapter.scene, class_name="vtkMRMLLabelMapVolumeNode")
         p.set_reference(self.session.parameter_node, p.REFERENCE, node)
-        if before is not None:
-            self.adapter.scene.RemoveNode(before)
+        self._reference_map = node
+        for old in filter(None, before):
+            self.adapter.scene.RemoveNode(old)
         self.adapter.show_label_map(node, True)
 
     def compare(self) -> None:
@@ -227,6 +230,10 @@ class Case:
         if self.segmentation is None or self.reference is None:
             raise BadInputError("Segment the image and choose a reference first: then the two can be compared.")
         self.settle()
+        if self.reference is self._reference_map and has_own_labels(self.reference):
+            sides = dict.fromkeys(side for _, side in self.session.live.result.sides.values())
+            node = segmentation_from_own_labels(self.adapter.scene, self.reference, tuple(sides))
+            p.set_reference(self.session.parameter_node, p.REFERENCE, node)
         pairs = suggest_pairs(self.segmentation, self.reference)
         self.comparison.compare(self.segmentation, self.reference, pairs, ComparisonOptions())
 
@@ -279,6 +286,7 @@ class Case:
         self.regions.close()
         self.comparison.drop()
         self.adapter.forget()
+        self._reference_map = None
 
     def end(self) -> None:
         """The program ends."""
