@@ -13,6 +13,7 @@ from ..errors import BadInputError, CancelledError
 from ..postprocessing import bounding_box, fill_holes, largest_component
 from ..resampling import coverage, footprint, resample
 from ..volume import Grid, Volume
+from .border_calibration import calibrate_borders
 from .box_growth import faces_reached, grown_box
 from .compact_bone import usual_bone
 from .frames import CanonicalImage, canonical_image, extent, network_directions, network_grid
@@ -56,6 +57,7 @@ def predict_probabilities(
     stride: int | None = None,
     precision: str = "auto",
     memory_bytes: float | None = None,
+    borders: str = "network",
     progress=None,
     cancelled=None,
     models=None,
@@ -83,6 +85,9 @@ def predict_probabilities(
         ``auto``, ``float32``, ``bfloat16`` or ``float16``.
     memory_bytes : float, optional
         What one forward pass may take.
+    borders : {'network', 'profiles'}
+        ``profiles``: of a CT cascade, the borders are moved to where the profiles of HU across the cortex have them;
+        see `border_calibration.calibrate_borders`.
     progress : callable, optional
         Called with (stage, done, total). Where it has a method ``expect``, that is called with the number of network
         passes to come, as far as it is known.
@@ -113,11 +118,20 @@ def predict_probabilities(
         raise BadInputError(f"There is no choice of slices '{slices}'; choose all or central.")
     if stride is not None and stride < 1:
         raise BadInputError(f"The stride is a number of slices of at least 1, not {stride}.")
+    if borders not in ("network", "profiles"):
+        raise BadInputError(f"There is no choice of borders '{borders}'; choose network or profiles.")
     with torch.inference_mode():
         run = _Run(volume, models, progress, cancelled)
         run.choose(preset, modality)
+        if borders == "profiles":
+            run.check_cortex()
         run.start_engine(device, precision, memory_bytes)
-        return run.predict(side, slices, stride)
+        found = run.predict(side, slices, stride)
+    if borders == "network":
+        return found
+    if progress:
+        progress("calibrating the borders", 0, 1)
+    return calibrate_borders(volume, found)
 
 
 def choose_preset(volume: Volume, preset="auto", modality: str = "auto", models=None):
@@ -202,6 +216,14 @@ class _Run:
         self.preset = preset
         # Weights that are not here are complained of now, not after the femora were looked for.
         self.cards = {stage.role: self.models.card(stage) for stage in preset.stages}
+
+    def check_cortex(self):
+        """Refuse to look for borders in an image that does not show them, or that no network gave."""
+        if self.modality != "ct" or "endosteal" not in self.cards:
+            raise BadInputError(
+                f"The borders of {self.name} cannot be read from profiles: that takes a CT and a network that finds "
+                "the cortex, such as vnet; leave the borders to the network."
+            )
 
     def start_engine(self, device, precision, memory_bytes):
         from .engine import Engine
