@@ -1,6 +1,6 @@
 """Volumes of a femur's regions from the CT cascade against those from the truth: QCT-2021, Table 2, on phantoms.
 
-    python Testing/Benchmarks/deng_table2.py --output FOLDER [--count 15] [--anatomy FOLDER]
+    python Testing/Benchmarks/deng_table2.py --output FOLDER [--count 15] [--anatomy FOLDER] [--borders profiles]
 
 Held-out phantoms (see held_out_phantoms.py) are scanned as in the paper and segmented by `segment` as a user would.
 Then the result and the truth are each divided by their own landmarks, with the neck as a slab of 10 mm (nearest to the
@@ -50,7 +50,7 @@ def target_volumes(labels: Volume) -> dict[str, dict]:
     return found
 
 
-def segmented(number: int, library, folder: Path) -> tuple[Volume, Volume]:
+def segmented(number: int, library, folder: Path, borders: str) -> tuple[Volume, Volume]:
     """Label maps of one phantom, result and truth: made, or read where they were made before."""
     paths = [folder / f"{number:03d}-{what}.nii.gz" for what in ("result", "truth")]
     if not all(path.exists() for path in paths):
@@ -58,7 +58,7 @@ def segmented(number: int, library, folder: Path) -> tuple[Volume, Volume]:
         real = library is not None and number % 2 == 1
         scene = real_scene(library, seed, held_out=True) if real else make_scene(seed)
         phantom = generate("ct", seed, scene=scene)
-        result = segment(phantom.image, modality="ct")
+        result = segment(phantom.image, modality="ct", borders=borders)
         for volume, path in zip((result.labels, phantom.truth), paths):
             write_volume(volume, path)
     result, truth = (read_labels(path) for path in paths)
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=15)
     parser.add_argument("--anatomy", type=Path)
+    parser.add_argument("--borders", default="network", choices=("network", "profiles"))
     arguments = parser.parse_args()
     library = load_shapes(arguments.anatomy, print) if arguments.anatomy else None
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ def main() -> None:
     cases.mkdir(exist_ok=True)
     entries = []
     for number in range(arguments.count):
-        result, truth = segmented(number, library, cases)
+        result, truth = segmented(number, library, cases, arguments.borders)
         entry = {"number": number, "result": target_volumes(result), "truth": target_volumes(truth)}
         entries.append(entry)
         print(json.dumps(entry), flush=True)

@@ -69,6 +69,7 @@ def _words() -> dict[str, str]:
         "handing over the image": tr("handing over the image"),
         "finding the femora": tr("finding the femora"),
         "network": tr("network"),
+        "calibrating the borders": tr("calibrating the borders"),
         "labels and volumes": tr("labels and volumes"),
         "writing the results": tr("writing the results"),
         "loading the result": tr("loading the result"),

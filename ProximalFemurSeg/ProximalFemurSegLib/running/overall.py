@@ -11,7 +11,7 @@ LOCATING = "finding the femora"
 BEFORE, _NETWORK, _LAST = "before", "networks", "after"
 # What each part weighs before the first run has been timed, in seconds on two processor cores.
 _WEIGHTS = {BEFORE: 1.0, LOCATING: 4.0, _NETWORK: 14.0, _LAST: 2.0}
-_AFTER = ("labels and volumes", "writing the results")
+_AFTER = ("calibrating the borders", "labels and volumes", "writing the results")
 # Before so much time and so much of the way, a forecast would only jump about.
 _LEAST_SECONDS, _LEAST_FRACTION = 1.0, 0.08
 _TRUSTED_SECONDS = 10.0
