@@ -154,5 +154,9 @@ def test_choices_that_cannot_be():
     image = hip_image(grid, modality="MR")
     with pytest.raises(BadInputError, match="takes a CT"):
         predict_probabilities(image, borders="profiles", models=fake_models())
-    with pytest.raises(BadInputError, match="choose network or profiles"):
+    with pytest.raises(BadInputError, match="choose network, profiles or auto"):
         predict_probabilities(image, borders="guess", models=fake_models())
+    left = predict_probabilities(image, borders="auto", models=fake_models())
+    assert not any("borders" in message for message in left.messages)
+    ct = predict_probabilities(hip_image(grid), borders="auto", models=fake_models())
+    assert sum("The borders of" in message for message in ct.messages) == len(ct.regions)

@@ -85,9 +85,9 @@ def predict_probabilities(
         ``auto``, ``float32``, ``bfloat16`` or ``float16``.
     memory_bytes : float, optional
         What one forward pass may take.
-    borders : {'network', 'profiles'}
+    borders : {'network', 'profiles', 'auto'}
         ``profiles``: of a CT cascade, the borders are moved to where the profiles of HU across the cortex have them;
-        see `border_calibration.calibrate_borders`.
+        see `border_calibration.calibrate_borders`. ``auto``: so wherever a cascade runs over a CT.
     progress : callable, optional
         Called with (stage, done, total). Where it has a method ``expect``, that is called with the number of network
         passes to come, as far as it is known.
@@ -118,16 +118,15 @@ def predict_probabilities(
         raise BadInputError(f"There is no choice of slices '{slices}'; choose all or central.")
     if stride is not None and stride < 1:
         raise BadInputError(f"The stride is a number of slices of at least 1, not {stride}.")
-    if borders not in ("network", "profiles"):
-        raise BadInputError(f"There is no choice of borders '{borders}'; choose network or profiles.")
+    if borders not in ("network", "profiles", "auto"):
+        raise BadInputError(f"There is no choice of borders '{borders}'; choose network, profiles or auto.")
     with torch.inference_mode():
         run = _Run(volume, models, progress, cancelled)
         run.choose(preset, modality)
-        if borders == "profiles":
-            run.check_cortex()
+        calibrate = borders != "network" and run.has_cortex(needed=borders == "profiles")
         run.start_engine(device, precision, memory_bytes)
         found = run.predict(side, slices, stride)
-    if borders == "network":
+    if not calibrate:
         return found
     if progress:
         progress("calibrating the borders", 0, 1)
@@ -217,13 +216,15 @@ class _Run:
         # Weights that are not here are complained of now, not after the femora were looked for.
         self.cards = {stage.role: self.models.card(stage) for stage in preset.stages}
 
-    def check_cortex(self):
-        """Refuse to look for borders in an image that does not show them, or that no network gave."""
-        if self.modality != "ct" or "endosteal" not in self.cards:
+    def has_cortex(self, needed: bool) -> bool:
+        """Whether a CT and a network that finds the cortex are at hand; a clear refusal where they are needed."""
+        found = self.modality == "ct" and "endosteal" in self.cards
+        if needed and not found:
             raise BadInputError(
                 f"The borders of {self.name} cannot be read from profiles: that takes a CT and a network that finds "
                 "the cortex, such as vnet; leave the borders to the network."
             )
+        return found
 
     def start_engine(self, device, precision, memory_bytes):
         from .engine import Engine
