@@ -188,7 +188,7 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
 
     monkeypatch.setattr(inference, "segment", segment, raising=False)
     options = {"network": "vnet", "modality": "ct", "side": "right", "device": "cpu", "postprocess": "open=1,fill",
-               "uncertainty": "variants"}
+               "borders": "profiles", "uncertainty": "variants"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     assert invoke("segment", mr, "--output", tmp_path, *arguments, "--threshold", "0.9").exit_code == 130
     options["preset"] = options.pop("network")
@@ -198,6 +198,7 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
         "preset": "auto",
         "modality": "auto",
         "side": "auto",
+        "borders": "network",
         "device": "auto",
         "threshold": "model",
         "postprocess": "auto",
