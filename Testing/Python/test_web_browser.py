@@ -8,6 +8,8 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -97,6 +99,9 @@ def test_from_a_file_to_its_results(server, tmp_path):
         async with Page(tmp_path) as page:
             await work(page, address, image, tmp_path)
             return page.requests
+
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(Request(f"{address}index.html", headers={"Origin": "http://another.example"}), timeout=60)
 
     requests = asyncio.run(main())
     with zipfile.ZipFile(tmp_path / "ball-femur.zip") as files:

@@ -13,8 +13,8 @@ import click
 @click.command(short_help="Open the browser application.")
 @click.argument("image", type=click.Path(path_type=Path), required=False)
 @click.option("--host", default="127.0.0.1", show_default=True,
-              help="Where to listen. There is no login: whoever reaches another address than this computer's own sees "
-              "and changes the case.")
+              help="Where to listen, as a name only if it is the one in the browser's address. There is no login: "
+              "whoever reaches another address than this computer's own sees and changes the case.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("--network", default="auto", show_default=True, metavar="NAME",
               help="One of `proximal-femur-seg networks`, chosen to begin with.")
