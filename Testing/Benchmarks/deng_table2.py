@@ -1,6 +1,6 @@
 """Volumes of a femur's regions from the CT cascade against those from the truth: QCT-2021, Table 2, on phantoms.
 
-    python Testing/Benchmarks/deng_table2.py --output FOLDER [--count 15] [--anatomy FOLDER] [--borders profiles]
+    python Testing/Benchmarks/deng_table2.py --output FOLDER [--count 15] [--anatomy FOLDER] [--borders network]
 
 Held-out phantoms (see held_out_phantoms.py) are scanned as in the paper and segmented by `segment` as a user would.
 Then the result and the truth are each divided by their own landmarks, with the neck as a slab of 10 mm (nearest to the
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=15)
     parser.add_argument("--anatomy", type=Path)
-    parser.add_argument("--borders", default="network", choices=("network", "profiles"))
+    parser.add_argument("--borders", default="profiles", choices=("network", "profiles"))
     arguments = parser.parse_args()
     library = load_shapes(arguments.anatomy, print) if arguments.anatomy else None
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def measure(modality: str, count: int) -> dict[str, dict[str, float]]:
     counts = {role: np.zeros((len(THRESHOLDS), 3)) for role in roles}  # both, result, truth
     for number in range(count):
         phantom = generate(modality, FIRST_SEED + number, scene=make_scene(FIRST_SEED + number))
-        maps = predict_probabilities(phantom.image, modality=modality)
+        maps = predict_probabilities(phantom.image, modality=modality, borders="network")
         truths = {role: np.isin(phantom.truth.array, TRUTH[role]) for role in roles}
         for role in roles:
             curves[role].add(maps.maps[role].array, truths[role])

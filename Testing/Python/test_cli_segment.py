@@ -198,7 +198,7 @@ def test_options_reach_the_run(mr, tmp_path, monkeypatch):
         "preset": "auto",
         "modality": "auto",
         "side": "auto",
-        "borders": "network",
+        "borders": "auto",
         "device": "auto",
         "threshold": "model",
         "postprocess": "auto",

@@ -439,6 +439,7 @@ def test_progress_goes_forward_in_every_stage_and_ends():
         "endosteal, left femur",
         "periosteal, right femur",
         "endosteal, right femur",
+        "calibrating the borders",
         "labels and volumes",
     ]
     for stage in stages:

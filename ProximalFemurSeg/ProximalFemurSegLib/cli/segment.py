@@ -67,10 +67,10 @@ def run_options(command):
 @click.option("--side", type=click.Choice(["auto", "left", "right", "both"]), default="auto", show_default=True,
               help="Which femur to segment, the patient's left or right; auto is every one in view.")
 @run_options
-@click.option("--borders", type=click.Choice(["network", "profiles", "auto"]), default="network", show_default=True,
-              help="Where a CT's cortex begins and ends: where the network has it (network), or moved to where the "
-              "profiles of HU across the cortex have it (profiles), which takes a few seconds more; auto does so for "
-              "every CT whose cortex a network finds.")
+@click.option("--borders", type=click.Choice(["auto", "profiles", "network"]), default="auto", show_default=True,
+              help="Where a CT's cortex begins and ends: where the network has it (network), or moved, by 0.4 mm at "
+              "most, to where the profiles of HU across the cortex have it (profiles), which takes a few seconds more; "
+              "auto does so for every CT whose cortex a network finds, and says by how much.")
 @click.option("--uncertainty", type=click.Choice(["entropy", "variants", "folds"]),
               help="Also write where the result is uncertain, as a map in bits, 0 to 1: the entropy of the "
               "probability; or that of the mean over the image, its mirror image and shifted ones (variants), which "

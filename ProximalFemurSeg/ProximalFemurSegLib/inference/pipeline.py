@@ -57,7 +57,7 @@ def predict_probabilities(
     stride: int | None = None,
     precision: str = "auto",
     memory_bytes: float | None = None,
-    borders: str = "network",
+    borders: str = "auto",
     progress=None,
     cancelled=None,
     models=None,
@@ -85,9 +85,9 @@ def predict_probabilities(
         ``auto``, ``float32``, ``bfloat16`` or ``float16``.
     memory_bytes : float, optional
         What one forward pass may take.
-    borders : {'network', 'profiles', 'auto'}
+    borders : {'auto', 'profiles', 'network'}
         ``profiles``: of a CT cascade, the borders are moved to where the profiles of HU across the cortex have them;
-        see `border_calibration.calibrate_borders`. ``auto``: so wherever a cascade runs over a CT.
+        see `border_calibration.calibrate_borders`. ``auto``: so wherever a cascade runs over a CT. ``network``: never.
     progress : callable, optional
         Called with (stage, done, total). Where it has a method ``expect``, that is called with the number of network
         passes to come, as far as it is known.
@@ -130,7 +130,10 @@ def predict_probabilities(
         return found
     if progress:
         progress("calibrating the borders", 0, 1)
-    return calibrate_borders(volume, found)
+    found = calibrate_borders(volume, found)
+    if progress:
+        progress("calibrating the borders", 1, 1)
+    return found
 
 
 def choose_preset(volume: Volume, preset="auto", modality: str = "auto", models=None):

@@ -168,6 +168,7 @@ def predict_case(case: CorrectedCase, preset, role: str, others, device="cpu", p
             preset.modality,
             case.side,
             str(device),
+            borders="network",
             progress=progress,
             cancelled=cancelled,
             models=CandidateModels(others),

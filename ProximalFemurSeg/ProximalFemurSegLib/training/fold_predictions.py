@@ -85,8 +85,8 @@ def predict_held_out(pair, preset, models, folder, postprocess: str, device="cpu
     with staged_output(folder, prediction_files(preset), overwrite=True) as staging:
         try:
             found = predict_probabilities(
-                volume, preset, preset.modality, sides[0] if len(sides) == 1 else "auto", device, progress=progress,
-                models=models,
+                volume, preset, preset.modality, sides[0] if len(sides) == 1 else "auto", device, borders="network",
+                progress=progress, models=models,
             )
             result = apply_threshold(found, "model", postprocess)
             maps, labels, said = found.maps, result.labels.array % 10, result.measurements["messages"]
