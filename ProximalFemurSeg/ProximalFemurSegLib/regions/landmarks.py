@@ -40,7 +40,7 @@ _TRIALS = (82.0, 68.0, 56.0)  # mm from the head's centre: where shaft is looked
 _WIDEST_NECK = 0.92  # of the head's radius
 _UNSURE = 0.5
 _SMOOTH_MM, _SMOOTH_VOXELS = 1.3, 1.1
-_NECK_MM = 2.4
+_NECK_MM = 1.8
 
 
 @dataclass(frozen=True, eq=False)

@@ -141,6 +141,8 @@ class NeckAxis:
         Along the axis, half a mm apart, from the head outwards.
     on_border : bool
         The smallest section lies at an end of the stretch that was searched: the neck has no waist there.
+    widened_mm2 : float
+        What the field's blur along the axis adds to the areas of ``sections`` about the waist.
     """
 
     axis: np.ndarray
@@ -148,6 +150,7 @@ class NeckAxis:
     minimum_area_mm2: float
     sections: SectionStack
     on_border: bool
+    widened_mm2: float = 0.0
 
     @property
     def radius_mm(self) -> float:
@@ -169,7 +172,7 @@ class NeckAxis:
         float or None
             None if it does not within the stretch that was cut.
         """
-        stack, limit = self.sections, factor * self.minimum_area_mm2
+        stack, limit = self.sections, factor * self.minimum_area_mm2 + self.widened_mm2
         half = stack.step * (stack.cover.shape[1] // 2)
         beyond = stack.stations >= self.minimum_mm
         stations, areas = stack.stations[beyond], stack.areas[beyond]
@@ -186,8 +189,11 @@ class NeckAxis:
         return float(first + (limit - low) / (high - low) * (last - first)) if np.isfinite(high) else float(last)
 
 
-def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, bool] | None:
-    """Station and area of the smallest section: a parabola through the sections around it."""
+def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, bool, float] | None:
+    """Station and area of the smallest section, whether it lies at an end, and half the areas' second derivative.
+
+    A parabola through the sections around it.
+    """
     searched = (stations >= nearest * radius - 1e-9) & (stations <= _FURTHEST * radius + 1e-9) & np.isfinite(areas)
     candidates = np.flatnonzero(searched)
     if len(candidates) < 3:
@@ -201,13 +207,13 @@ def _smallest(stations, areas, radius, nearest=_NEAREST) -> tuple[float, float, 
     on_border = best in (candidates[0], candidates[-1])
     near = candidates[np.abs(stations[candidates] - stations[best]) <= _PARABOLA_MM]
     if on_border or len(near) < 4:
-        return float(stations[best]), float(areas[best]), on_border
+        return float(stations[best]), float(areas[best]), on_border, 0.0
     x = stations[near] - stations[best]
     c, b, a = np.polynomial.polynomial.polyfit(x, areas[near], 2)
     if a <= 1e-9:
-        return float(stations[best]), float(areas[best]), on_border
+        return float(stations[best]), float(areas[best]), on_border, 0.0
     place = float(np.clip(-b / (2 * a), x[0], x[-1]))
-    return float(stations[best] + place), float(a * place**2 + b * place + c), on_border
+    return float(stations[best] + place), float(a * place**2 + b * place + c), on_border, float(a)
 
 
 def follow_axis(field: BoneField, head_center, radius: float, axis, proximal, fixed: bool = False) -> NeckAxis | None:
@@ -264,4 +270,7 @@ def _follow(field, center, radius, axis, proximal, nearest, fixed) -> NeckAxis |
     smallest = _smallest(fine, stack.areas, radius, nearest)
     if smallest is None:
         return None
-    return NeckAxis(axis, *smallest[:2], stack, smallest[2])
+    place, area, on_border, growth = smallest
+    # Sections that grow by a * d^2 away from the waist gain a * sigma^2 each by the blur along the axis.
+    widened = growth * field.sigma_mm**2
+    return NeckAxis(axis, place, area - widened, stack, on_border, widened)
