@@ -6,7 +6,9 @@ The phantoms are of the project's own geometry, of seeds that are neither traine
 held_out_phantoms.py. The threshold of a network is where precision and recall over all their voxels come nearest to 1
 and 1 (arXiv-v1, section III.B), counted on the masks as they are given out: what post-processing removes anyway is no
 reason for a higher threshold. Where the choice hardly matters, it is the threshold nearest to 0.5: what is flat on
-simulated scans need not be on others. Youden's point and the ROC curve's are those of the bare maps.
+simulated scans need not be on others; but of a cascade's inner border the one whose volume is right, for the cortex is
+what it leaves. Cascades are measured with the networks' own borders. Youden's point and the ROC curve's
+are those of the bare maps.
 """
 
 from __future__ import annotations
@@ -51,9 +53,13 @@ def measure(modality: str, count: int) -> dict[str, dict[str, float]]:
         distance = np.hypot(1 - both / np.maximum(found, 1), 1 - both / true)
         print(role, dict(zip(THRESHOLDS, distance.round(4).tolist())), flush=True)
         good = [t for t, d in zip(THRESHOLDS, distance) if d <= _AS_GOOD * distance.min()]
+        if role == "endosteal":
+            chosen = min(good, key=lambda threshold: abs(found[THRESHOLDS.index(threshold)] / true[0] - 1))
+        else:
+            chosen = min(good, key=lambda threshold: abs(threshold - 0.5))
         bare = find_operating_points(curves[role].curve())
         points[role] = {
-            "threshold": min(good, key=lambda threshold: abs(threshold - 0.5)),
+            "threshold": chosen,
             **{name: round(bare[name].threshold, 4) for name in ("roc", "youden")},
         }
     return points
