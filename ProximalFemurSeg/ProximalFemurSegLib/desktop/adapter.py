@@ -6,18 +6,17 @@ import contextlib
 
 import slicer
 
-from ..mrml.adapter import Adapter
 from ..mrml.color_legend import renew_legend, show_legend
 from ..mrml.viewpoint import bone_bounds, bone_middle, look_at
 from ..running.child import Child
 from .layout import LEFT, RIGHT, SIDE_BY_SIDE_ID, show_layout, show_side_by_side, slice_node_id
-from .surface_maker import SurfaceMaker
+from .surface_adapter import SurfaceAdapter
 
 _BEFORE_DRAWING_MILLISECONDS = 10
 """After a change to the scene, so that the mouse is heard before the views are drawn."""
 
 
-class DesktopAdapter(Adapter):
+class DesktopAdapter(SurfaceAdapter):
     """Shows results in the layout's views; saves undo states in the Segment Editor where that holds the segmentation.
 
     Parameters
@@ -35,26 +34,10 @@ class DesktopAdapter(Adapter):
     """
 
     def __init__(self, scene, child: Child | None = None):
-        super().__init__(scene)
+        super().__init__(scene, child)
         self.overlay_opacity = 0.0
         self.editors = []
         self._layout_before = None
-        self._surfaces = None if child is None else SurfaceMaker(child)
-
-    @property
-    def busy(self) -> bool:
-        """True while something is on its way that :meth:`poll` will bring."""
-        return self._surfaces is not None and self._surfaces.busy
-
-    def poll(self) -> None:
-        """Take what has come."""
-        if self._surfaces is not None:
-            self._surfaces.poll()
-
-    def forget(self) -> None:
-        """The scene is being closed."""
-        if self._surfaces is not None:
-            self._surfaces.drop()
 
     @contextlib.contextmanager
     def drawn_once(self):
@@ -69,12 +52,6 @@ class DesktopAdapter(Adapter):
             yield
         finally:
             qt.QTimer.singleShot(_BEFORE_DRAWING_MILLISECONDS, slicer.app.resumeRender)
-
-    def update_surface(self, segmentation_node) -> None:
-        if self._surfaces is None:
-            super().update_surface(segmentation_node)
-        else:
-            self._surfaces.make(segmentation_node)
 
     def save_undo(self, segmentation_node) -> None:
         module_editor = getattr(getattr(slicer.modules, "SegmentEditorWidget", None), "editor", None)

@@ -6,14 +6,13 @@ from trame_slicer.core import SlicerApp
 from trame_slicer.utils import get_nodes_by_class
 from vtkmodules.vtkCommonCore import vtkCommand
 
-from ..desktop.surface_maker import SurfaceMaker
-from ..mrml.adapter import Adapter
+from ..desktop.surface_adapter import SurfaceAdapter
 from ..mrml.viewpoint import bone_bounds, bone_middle, look_at
 from ..running.child import Child
 from .brushes import Brushes
 
 
-class BrowserAdapter(Adapter):
+class BrowserAdapter(SurfaceAdapter):
     """Shows results in the views of trame-slicer.
 
     Parameters
@@ -30,37 +29,15 @@ class BrowserAdapter(Adapter):
     """
 
     def __init__(self, app: SlicerApp, child: Child | None = None):
-        super().__init__(app.scene)
+        super().__init__(app.scene, child)
         self.brushes = Brushes(app)
         self.overlay_opacity = 0.0
         self._views = app.view_manager
-        self._surfaces = None if child is None else SurfaceMaker(child)
         for view in self._views.get_slice_views():
             view.interactor().AddObserver(vtkCommand.WindowResizeEvent, lambda *_, view=view: self._fit(view))
 
-    @property
-    def busy(self) -> bool:
-        """True while something is on its way that :meth:`poll` will bring."""
-        return self._surfaces is not None and self._surfaces.busy
-
-    def poll(self) -> None:
-        """Take what has come."""
-        if self._surfaces is not None:
-            self._surfaces.poll()
-
-    def forget(self) -> None:
-        """The scene is being closed."""
-        if self._surfaces is not None:
-            self._surfaces.drop()
-
     def save_undo(self, segmentation_node) -> None:
         self.brushes.save_state(segmentation_node)
-
-    def update_surface(self, segmentation_node) -> None:
-        if self._surfaces is None:
-            super().update_surface(segmentation_node)
-        else:
-            self._surfaces.make(segmentation_node)
 
     def show_image(self, node) -> None:
         """An image in the slices, all of it in sight."""
