@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -201,6 +202,23 @@ def test_samples_come_in_order(workers):
                 image, target = balls.sample(index + place)
                 assert np.array_equal(images[place], image)
                 assert np.array_equal(targets[place], target)
+
+
+def test_no_thread_of_a_feeder_outlives_it():
+    """At the end of Python it would end the process with it, in the middle of torch."""
+    entered, left = threading.Event(), threading.Event()
+
+    class Slow:
+        def sample(self, index):
+            entered.set()
+            time.sleep(0.3)
+            left.set()
+            return np.zeros((1, 4, 4, 4), np.float32), np.zeros((4, 4, 4), np.int64)
+
+    before = set(threading.enumerate())
+    with Feeder(Slow(), 0, 9, workers=0):
+        assert entered.wait(5)
+    assert left.is_set() and set(threading.enumerate()) <= before
 
 
 def test_a_sample_that_fails_in_another_process_is_reported():

@@ -64,7 +64,7 @@ class Feeder:
 
     def __init__(self, dataset, first: int, last: int, workers: int = 1, ahead: int = 4, nice: int = 5):
         self._first = self._next = first
-        self._processes, self._boxes, self._stop = [], [], threading.Event()
+        self._processes, self._threads, self._boxes, self._stop = [], [], [], threading.Event()
         if workers > 0:
             context = multiprocessing.get_context("spawn")
             for worker in range(workers):
@@ -77,22 +77,27 @@ class Feeder:
         else:
             box = queue.Queue(maxsize=ahead)
             self._boxes.append(box)
-            threading.Thread(target=self._work_in_thread, args=(dataset, first, last, box), daemon=True).start()
+            thread = threading.Thread(target=self._work_in_thread, args=(dataset, first, last, box), daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def _work_in_thread(self, dataset, first, last, box):
         try:
             for index in range(first, last):
-                item = (index, *_as_arrays(dataset.sample(index)))
-                while not self._stop.is_set():
-                    try:
-                        box.put(item, timeout=0.2)
-                        break
-                    except queue.Full:
-                        continue
-                if self._stop.is_set():
+                if not self._put(box, (index, *_as_arrays(dataset.sample(index)))):
                     return
         except BaseException:
-            box.put((None, traceback.format_exc(), None))
+            self._put(box, (None, traceback.format_exc(), None))
+
+    def _put(self, box, item) -> bool:
+        """Wait for room in the box; False if the work is stopped first."""
+        while not self._stop.is_set():
+            try:
+                box.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
 
     def next_sample(self):
         """The next (image, target) as tensors float32 (C, D, H, W) and int64 (D, H, W).
@@ -127,8 +132,9 @@ class Feeder:
         self._stop.set()
         for process in self._processes:
             process.terminate()
-        for process in self._processes:
-            process.join(timeout=10)
+        # A thread that is still at work in torch when Python ends takes the whole process down with it.
+        for worker in (*self._processes, *self._threads):
+            worker.join(timeout=10)
         for box in self._boxes:
             if hasattr(box, "cancel_join_thread"):
                 box.cancel_join_thread()
